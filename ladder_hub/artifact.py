@@ -1,0 +1,229 @@
+"""The folder that a run publishes: written whole or not at all, loadable with timm alone.
+
+The network in it is stock, headless and float32, every field of its config is ours, and what we have to say
+beyond timm's format stands under one root key, `ladder_hub` (an unknown key inside `pretrained_cfg` would
+break timm).
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import ladder_hub
+from ladder_hub.backbone import explicit_cfg, skeleton
+from ladder_hub.card import render_card
+from ladder_hub.curves import draw_curves
+from ladder_hub.errors import UserError
+from ladder_hub.models import read_config, resolve
+from ladder_hub.recipe import Recipe, load_recipe
+from ladder_hub.weights import file_sha256, save_canonical, tensor_digest, write_whole
+
+Metric = dict[str, Any]
+
+
+class ArtifactError(UserError):
+    """A folder that is no artifact, or figures that are not this artifact's."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A published model, read: what its files say. The weights stay on the disk."""
+
+    folder: Path
+    config: dict[str, Any]
+    architecture: str
+    weights: Path
+    metrics: list[Metric]
+    provenance: dict[str, Any]
+    recipe: str
+    """The text of recipe.toml; empty where a model of other origin has none."""
+
+
+def write_artifact(
+    folder: Path,
+    *,
+    backbone: nn.Module,
+    recipe: Recipe,
+    provenance: Mapping[str, Any],
+    metrics: Sequence[Metric],
+    log: Sequence[Mapping[str, Any]],
+    heads: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write a run's result to `folder`, replacing what is there only when the new one is complete.
+
+    Args:
+        folder: Its parent must exist.
+        backbone: From `build_backbone(recipe.model.backbone)`, on any device, in any memory format.
+        recipe: As it was run.
+        provenance: Commit, versions, data fingerprint, seed, samples seen, ...; the digests of the weights
+            and the recipe's fingerprint are added here.
+        metrics: What `eval` measured on these weights.
+        log: Lines of log.jsonl, for the curves.
+        heads: Projectors, predictors, target: everything else that training needs to go on from here.
+
+    Raises:
+        ArtifactError: the backbone is not stock, or a metric was measured on other weights.
+    """
+    tensors = _publishable(backbone, recipe.model.backbone)
+    digest = tensor_digest(tensors)
+    entries = [_owned({"weights": digest, **entry}, digest, folder) for entry in metrics]
+    with _swapped_in(folder) as new:
+        save_canonical(tensors, new / "model.safetensors")
+        sha256 = file_sha256(new / "model.safetensors")
+        if heads:
+            save_canonical(heads, new / "ladder_heads.safetensors")
+        samples = provenance.get("samples_seen")
+        config = _config(recipe, backbone, sha256=sha256, digest=digest, samples_seen=samples)
+        facts = {
+            **provenance,
+            "weights_sha256": sha256,
+            "weights_digest": digest,
+            "recipe_fingerprint": recipe.fingerprint(),
+        }
+        for name, value in (("config", config), ("provenance", facts), ("metrics", entries)):
+            (new / f"{name}.json").write_text(_json(value), encoding="utf-8")
+        (new / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+        draw_curves(log, new / "curves.png")
+        card = render_card(recipe=recipe, config=config, provenance=facts, metrics=entries)
+        (new / "README.md").write_text(card, encoding="utf-8")
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """What the artifact in `folder` (or in the run `folder`) says.
+
+    Raises:
+        ModelError: no model there.
+        ArtifactError: one of its files is damaged.
+    """
+    folder = resolve(f"local-dir:{folder}")
+    config = read_config(folder)
+    recipe = folder / "recipe.toml"
+    return Artifact(
+        folder=folder,
+        config=config,
+        architecture=config["architecture"],
+        weights=folder / "model.safetensors",
+        metrics=_read(folder / "metrics.json", list),
+        provenance=_read(folder / "provenance.json", dict),
+        recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
+    )
+
+
+def add_metrics(folder: Path, entries: Sequence[Metric]) -> None:
+    """Add what `eval` measured to an artifact, and write its card anew.
+
+    An entry replaces the one with the same protocol, stage, metric, data and weights; all others stay.
+
+    Raises:
+        ArtifactError: an entry was measured on other weights, or the folder is damaged.
+    """
+    artifact = read_artifact(folder)
+    if not artifact.recipe:
+        raise ArtifactError(f"{artifact.folder}: no recipe.toml; figures are kept for models that ladder-hub trained")
+    digest = artifact.config["ladder_hub"].get("digest")
+    kept = {_key(entry): entry for entry in artifact.metrics}
+    for entry in entries:
+        kept[_key(entry)] = _owned(entry, digest, artifact.folder)
+    metrics = list(kept.values())
+    recipe = load_recipe(str(artifact.folder / "recipe.toml"))
+    card = render_card(recipe=recipe, config=artifact.config, provenance=artifact.provenance, metrics=metrics)
+    # The card shows nothing that metrics.json lacks, even when only the first of the two gets written.
+    for name, text in (("metrics.json", _json(metrics)), ("README.md", card)):
+        write_whole(artifact.folder / name, [text.encode()])
+
+
+def _publishable(backbone: nn.Module, name: str) -> dict[str, Tensor]:
+    tensors = {
+        key: value.detach()
+        .to(device="cpu", dtype=torch.float32 if value.is_floating_point() else value.dtype)
+        .contiguous(memory_format=torch.contiguous_format)
+        for key, value in backbone.state_dict().items()
+    }
+    expected = {key: value.shape for key, value in skeleton(name, num_classes=0).state_dict().items()}
+    if {key: value.shape for key, value in tensors.items()} != expected:
+        odd = sorted(expected.keys() ^ tensors.keys()) or [k for k in expected if tensors[k].shape != expected[k]]
+        raise ArtifactError(f"the backbone is not the stock {name}: {odd[0]} differs; nothing was written")
+    return tensors
+
+
+def _config(
+    recipe: Recipe, backbone: nn.Module, *, sha256: str, digest: str, samples_seen: int | None
+) -> dict[str, Any]:
+    cfg = explicit_cfg(
+        recipe.model.backbone,
+        image_size=recipe.data.image_size,
+        crop_pct=recipe.data.crop_pct,
+        license=recipe.license,
+    )
+    return {
+        "architecture": recipe.model.backbone,
+        "num_classes": 0,
+        "num_features": backbone.num_features,
+        "pretrained_cfg": cfg,
+        "ladder_hub": {
+            "method": recipe.method,
+            "levels": [{"stage": lv.stage, "loss": lv.loss, "weight": lv.weight} for lv in recipe.ladder],
+            "recipe": recipe.name,
+            "recipe_fingerprint": recipe.fingerprint(),
+            "sha256": sha256,
+            "digest": digest,
+            "branch": "online",
+            "samples_seen": samples_seen,
+            "version": ladder_hub.__version__,
+        },
+    }
+
+
+def _owned(entry: Metric, digest: str | None, folder: Path) -> Metric:
+    if entry.get("weights") != digest:
+        raise ArtifactError(
+            f"{folder}: {entry.get('protocol')} was measured on other weights "
+            f"({str(entry.get('weights'))[:12]}…, here {str(digest)[:12]}…)"
+        )
+    return entry
+
+
+def _key(entry: Metric) -> str:
+    parts = [entry.get(key) for key in ("protocol", "stage", "metric", "data", "weights")]
+    return json.dumps(parts, sort_keys=True)
+
+
+def _read(path: Path, kind: type) -> Any:
+    if not path.is_file():
+        return kind()
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArtifactError(f"{path} is not JSON: {error}") from None
+    if not isinstance(value, kind):
+        raise ArtifactError(f"{path}: a {'list' if kind is list else 'table'} was expected")
+    return value
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+@contextmanager
+def _swapped_in(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder`: it takes its place when the block ends well, and vanishes otherwise."""
+    new, old = (folder.with_name(f".{folder.name}.{age}") for age in ("new", "old"))
+    # What a killed run left half-written is in the way of this one.
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        yield new
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

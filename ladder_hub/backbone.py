@@ -1,0 +1,168 @@
+"""The door to timm: build a stock network, say what its stages are, run its pyramid.
+
+Everything goes through timm's `feature_info` and `forward_intermediates`, so that the network that trains
+is the network that is published. `resK` is the map of stride 2^K, whatever the architecture calls it.
+"""
+
+import difflib
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import timm
+import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import Tensor, nn
+
+from ladder_hub.errors import UserError
+
+STAGE_NAMES = ("res2", "res3", "res4", "res5")
+
+
+class BackboneError(UserError):
+    """An architecture that timm doesn't know, or one without a feature pyramid."""
+
+
+def build_backbone(name: str, **kwargs: Any) -> nn.Module:
+    """The stock timm network `name`, random weights, without a classifier.
+
+    Args:
+        name: A timm architecture, no tag: `resnet50`, `convnext_atto`.
+        kwargs: Passed on to `timm.create_model` (`drop_path_rate`, `in_chans`, ...).
+
+    Raises:
+        BackboneError: timm has no such architecture (the message names the nearest), or it yields no maps
+            at the strides 4, 8, 16 and 32.
+    """
+    plan = skeleton(name)
+    stage_indices(plan, name)
+    return _build(name, **{"num_classes": 0, **_any_size(plan), **kwargs})
+
+
+def build_pretrained(name: str, cfg: Mapping[str, Any], *, pretrained: bool = True, **kwargs: Any) -> nn.Module:
+    """`timm.create_model` with an explicit `pretrained_cfg`, and a pyramid's maps at the four strides.
+
+    Raises:
+        BackboneError: the architecture doesn't take one of `kwargs`, or has no pyramid where one is asked
+            for.
+    """
+    plan = skeleton(name)
+    if kwargs.get("features_only") and kwargs.get("out_indices") is None:
+        kwargs["out_indices"] = tuple(stage_indices(plan, name).values())
+    try:
+        return _build(name, pretrained=pretrained, pretrained_cfg=dict(cfg), **{**_any_size(plan), **kwargs})
+    except (TypeError, AssertionError, IndexError) as error:
+        raise BackboneError(f"{name} can't be built as asked: {str(error).splitlines()[0]}") from None
+
+
+def skeleton(name: str, **kwargs: Any) -> nn.Module:
+    """The network `name` on the meta device: keys, shapes and facts without memory or initialisation."""
+    with torch.device("meta"):
+        return _build(name, **kwargs)
+
+
+def stage_indices(model: nn.Module, name: str | None = None) -> dict[str, int]:
+    """The position of each stage among the maps of `forward_intermediates`: {"res2": 1, ...} for a ResNet.
+
+    Raises:
+        BackboneError: a stride of 4, 8, 16, 32 is missing.
+    """
+    name = name or type(model).__name__
+    reductions = [info["reduction"] for info in _feature_info(model)]
+    # Where two maps share a stride, the deeper one is the stage's result.
+    found = {2**k: f"res{k}" for k in range(2, 6)}
+    indices = {found[r]: index for index, r in enumerate(reductions) if r in found}
+    if set(indices) != set(STAGE_NAMES) or not hasattr(model, "forward_intermediates"):
+        strides = ", ".join(str(r) for r in sorted(set(reductions))) or "none"
+        raise BackboneError(
+            f"{name} has no feature pyramid: maps of stride 4, 8, 16 and 32 are needed, it gives {strides}; "
+            "try resnet50, convnext_atto, regnety_008 or efficientnet_b0"
+        )
+    return indices
+
+
+def stage_channels(model: nn.Module) -> dict[str, int]:
+    """Channels of each stage: {"res2": 256, "res3": 512, "res4": 1024, "res5": 2048} for `resnet50`."""
+    info = _feature_info(model)
+    return {stage: info[index]["num_chs"] for stage, index in stage_indices(model).items()}
+
+
+def pyramid(model: nn.Module, images: Tensor, stages: Sequence[str] = STAGE_NAMES) -> dict[str, Tensor]:
+    """The maps of `stages`, computing nothing above the deepest of them.
+
+    Args:
+        model: From `build_backbone`, in train or eval mode.
+        images: (B, 3, H, W), normalised.
+        stages: Any of res2, res3, res4, res5.
+
+    Returns:
+        {stage: (B, C, ceil(H / stride), ceil(W / stride))}, in the order of `stages`, whatever layout the
+        network works in.
+    """
+    indices = stage_indices(model)
+    unknown = [stage for stage in stages if stage not in indices]
+    if unknown or not stages:
+        raise BackboneError(f"no stage {unknown[0] if unknown else ''!r}; the stages are {', '.join(indices)}")
+    wanted = sorted({indices[stage] for stage in stages})
+    maps = model.forward_intermediates(  # type: ignore[operator]
+        images, indices=wanted, stop_early=True, output_fmt="NCHW", intermediates_only=True
+    )
+    by_index = dict(zip(wanted, maps, strict=True))
+    return {stage: by_index[indices[stage]] for stage in stages}
+
+
+def explicit_cfg(name: str, *, image_size: int, crop_pct: float, license: str) -> dict[str, Any]:
+    """Every field of timm's `pretrained_cfg` that matters, for headless weights of our own.
+
+    timm would copy the rest from the architecture's default tag: another training's crop, paper and licence.
+    From the architecture come only its facts: the names of first convolution and classifier, a fixed input
+    size.
+
+    Args:
+        name: A timm architecture.
+        image_size: Side of the input in pixels.
+        crop_pct: Share of the shorter side that the centre crop takes, in evaluation.
+        license: A Hub licence id.
+    """
+    model = skeleton(name, num_classes=0)
+    facts: dict[str, Any] = getattr(model, "pretrained_cfg", {})
+    fixed = bool(facts.get("fixed_input_size"))
+    side = facts["input_size"][-1] if fixed else image_size
+    deepest = max(info["reduction"] for info in _feature_info(model))
+    return {
+        "tag": "",
+        "custom_load": False,
+        "input_size": [3, side, side],
+        "fixed_input_size": fixed,
+        "interpolation": "bicubic",
+        "crop_pct": crop_pct,
+        "crop_mode": "center",
+        "mean": list(IMAGENET_DEFAULT_MEAN),
+        "std": list(IMAGENET_DEFAULT_STD),
+        "num_classes": 0,
+        "pool_size": [math.ceil(side / deepest)] * 2,
+        "first_conv": facts.get("first_conv"),
+        "classifier": facts.get("classifier"),
+        "license": license,
+    }
+
+
+def _build(name: str, **kwargs: Any) -> nn.Module:
+    known = timm.list_models()
+    if name not in known:
+        close = difflib.get_close_matches(name.split(".")[0], known, n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise BackboneError(f"timm has no architecture {name!r}{hint}")
+    return timm.create_model(name, **{"pretrained": False, **kwargs})
+
+
+def _any_size(model: nn.Module) -> dict[str, Any]:
+    """Swin and its kin fix the input's size unless told otherwise; the weights are the same either way."""
+    known = "strict_img_size" in inspect.signature(type(model).__init__).parameters
+    return {"strict_img_size": False} if known else {}
+
+
+def _feature_info(model: nn.Module) -> list[dict[str, Any]]:
+    info = getattr(model, "feature_info", None) or []
+    return info.get_dicts() if hasattr(info, "get_dicts") else info

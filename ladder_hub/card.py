@@ -1,0 +1,262 @@
+"""The model card: Markdown for people, YAML front matter for the Hub.
+
+Every figure on it comes from the recipe, from provenance.json or from metrics.json; nothing is claimed that
+`eval` has not measured on exactly these weights.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from ladder_hub.backbone import skeleton, stage_indices
+from ladder_hub.recipe import Recipe
+
+_METRIC_TYPES = {"top1": "accuracy"}
+
+
+def render_card(
+    *,
+    recipe: Recipe,
+    config: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    metrics: Sequence[Mapping[str, Any]],
+) -> str:
+    """The README.md of an artifact.
+
+    Args:
+        recipe: As it was run.
+        config: The artifact's config.json.
+        provenance: Its provenance.json.
+        metrics: Its metrics.json, shares in [0, 1]; shown in percent with one decimal.
+    """
+    name = f"{recipe.name} ({config['architecture']})"
+    sections = [
+        f"# {name}",
+        _introduction(recipe, config),
+        _ladder(recipe),
+        _usage(config),
+        _results(metrics),
+        _training(recipe, provenance),
+        _origin(config, provenance),
+        _LIMITATIONS,
+        _CITATION,
+    ]
+    return f"---\n{_front_matter(recipe, config, metrics)}\n---\n\n" + "\n\n".join(sections) + "\n"
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] as it stands on the card: 0.4321 is `43.2`."""
+    return f"{100 * share:.1f}"
+
+
+def data_name(fingerprint: Any) -> str:
+    """A data fingerprint, for people: `val (5,000 images, 3f2a9c41)`."""
+    if not isinstance(fingerprint, Mapping):
+        return str(fingerprint or "unknown")[:12]
+    count, digest = fingerprint.get("count"), str(fingerprint.get("digest") or "")[:8]
+    facts = [f"{count:,} images" if isinstance(count, int) else "", digest]
+    name = str(fingerprint.get("name") or fingerprint.get("source") or "unnamed")
+    return f"{name} ({', '.join(fact for fact in facts if fact)})" if any(facts) else name
+
+
+def _front_matter(recipe: Recipe, config: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
+    results = [_eval_result(entry) for entry in metrics]
+    data = ModelCardData(
+        library_name="timm",
+        pipeline_tag="image-feature-extraction",
+        license=recipe.license,
+        tags=[
+            "image-feature-extraction",
+            "timm",
+            "transformers",
+            "self-supervised",
+            "ladder-hub",
+            recipe.method,
+        ],
+        model_name=f"{recipe.name}.{config['architecture']}",
+        eval_results=results or None,
+    )
+    if not results:
+        # Without results there is no model-index, and `model_name` would stay as a stray key.
+        data.pop("model_name")
+    return data.to_yaml()
+
+
+def _eval_result(entry: Mapping[str, Any]) -> EvalResult:
+    val = entry["data"]["val"]
+    name = data_name(val)
+    return EvalResult(
+        task_type="image-classification",
+        task_name=entry["protocol"],
+        dataset_type=str(val.get("name") or val.get("source")) if isinstance(val, Mapping) else name,
+        dataset_name=name,
+        metric_type=_METRIC_TYPES.get(entry["metric"], entry["metric"]),
+        metric_name=f"{entry['metric']} of {entry['stage']}",
+        metric_value=float(percent(entry["value"])),
+        metric_args={"protocol": entry["protocol"], "stage": entry["stage"], "n": entry["n"]},
+    )
+
+
+def _introduction(recipe: Recipe, config: Mapping[str, Any]) -> str:
+    return (
+        f"{recipe.description}.\n\n"
+        f"A `{config['architecture']}` backbone trained without labels by ladder-hub: a Siamese network with "
+        "a loss on the stages named below ([Ladder Siamese Network](https://arxiv.org/abs/2211.13844)). It "
+        "has no classifier. It gives a feature pyramid for detection and segmentation, and pooled features "
+        "for retrieval and probing. The weights are the online network's."
+    )
+
+
+def _ladder(recipe: Recipe) -> str:
+    rows = [(lv.stage, str(2 ** int(lv.stage[3:])), lv.loss, f"{lv.weight:g}") for lv in recipe.ladder]
+    return f"## Method\n\n`{recipe.method}`\n\n" + _table(("stage", "stride", "loss", "weight"), rows)
+
+
+def _usage(config: Mapping[str, Any]) -> str:
+    indices = tuple(stage_indices(skeleton(config["architecture"]), config["architecture"]).values())
+    return _USAGE.replace("OUT_INDICES", str(indices))
+
+
+def _results(metrics: Sequence[Mapping[str, Any]]) -> str:
+    if not metrics:
+        return "## Results\n\nNone measured."
+    columns = (
+        "protocol",
+        "stage",
+        "metric",
+        "%",
+        "95 % interval",
+        "images",
+        "seeds",
+        "untrained",
+        "data",
+        "date",
+    )
+    return (
+        "## Results\n\nMeasured by `ladder-hub eval` on these weights. *Untrained* is the same network "
+        "before training.\n\n" + _table(columns, [_result_row(entry) for entry in metrics])
+    )
+
+
+def _result_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    interval, baseline = entry.get("ci95"), entry.get("baseline")
+    return (
+        f"`{entry['protocol']}`",
+        entry["stage"],
+        entry["metric"],
+        percent(entry["value"]),
+        f"{percent(interval[0])} to {percent(interval[1])}" if interval else "not measured",
+        str(entry["n"]),
+        str(entry.get("seeds", 1)),
+        percent(baseline) if baseline is not None else "not measured",
+        data_name(entry["data"]["val"]),
+        str(entry["date"]),
+    )
+
+
+def _training(recipe: Recipe, provenance: Mapping[str, Any]) -> str:
+    rows = [
+        ("recipe", f"`{recipe.name}` (`recipe.toml`; fingerprint `{recipe.fingerprint()[:12]}`)"),
+        ("data", data_name(provenance.get("data"))),
+        ("image size", f"{recipe.data.image_size} pixels"),
+        ("samples seen", _count(provenance.get("samples_seen"))),
+        ("epochs", _count(provenance.get("epochs"))),
+        ("optimiser steps", _count(provenance.get("steps"))),
+        ("batch size", f"{recipe.batch_size} in micro-batches of {recipe.micro_batch}"),
+        ("learning rate", f"{recipe.learning_rate:g}"),
+        ("seed", str(provenance.get("seed", recipe.seed))),
+        ("device", str(provenance.get("device") or "not recorded")),
+        ("wall time", _duration(provenance.get("wall_seconds"))),
+    ]
+    return "## Training\n\n" + _table(("", ""), rows) + "\n\n![Loss and collapse monitor of each level](curves.png)"
+
+
+def _origin(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in (provenance.get("versions") or {}).items())
+    rows = [
+        ("code", f"`{provenance['commit']}`" if provenance.get("commit") else "not recorded"),
+        ("versions", versions or "not recorded"),
+        ("command", f"`{provenance['command']}`" if provenance.get("command") else "not recorded"),
+        ("sha256 of model.safetensors", f"`{config['ladder_hub']['sha256']}`"),
+        ("digest of the tensors", f"`{config['ladder_hub']['digest']}`"),
+    ]
+    return "## Provenance\n\n" + _table(("", ""), rows)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    # A bar inside a cell (in a path, say) would start another column.
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _count(number: Any) -> str:
+    return f"{number:,}" if isinstance(number, int | float) else "not recorded"
+
+
+def _duration(seconds: Any) -> str:
+    if not isinstance(seconds, int | float):
+        return "not recorded"
+    minutes = round(seconds / 60)
+    return f"{seconds:.0f} s" if seconds < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+_USAGE = """## Use
+
+`FOLDER` is this folder; on the Hub it is `hf-hub:ORG/NAME` (for transformers `ORG/NAME`) instead of
+`local-dir:FOLDER`.
+
+As a pyramid (strides 4, 8, 16, 32), checked against the published digest before it is built:
+
+```python
+import ladder_hub
+
+model = ladder_hub.create_model("local-dir:FOLDER", features_only=True)
+print(model.load_receipt)
+```
+
+With timm alone:
+
+```python
+import timm
+
+model = timm.create_model("local-dir:FOLDER", pretrained=True, features_only=True, out_indices=OUT_INDICES)
+config = timm.data.resolve_model_data_config(model)
+transform = timm.data.create_transform(**config, is_training=False)
+```
+
+With transformers:
+
+```python
+from transformers import AutoImageProcessor, AutoModel
+
+processor = AutoImageProcessor.from_pretrained("FOLDER")
+model = AutoModel.from_pretrained("FOLDER")
+```
+
+As an encoder of segmentation_models_pytorch:
+
+```python
+import segmentation_models_pytorch as smp
+
+model = smp.FPN("tu-local-dir:FOLDER", encoder_weights=True, classes=21)
+```"""
+
+_LIMITATIONS = """## Limitations
+
+- The features follow the training images; on other kinds of images measure before relying on them.
+- No labels were used: there is no classifier, and the network's biases are those of its data and crops.
+- Figures are comparable only under the same protocol, data and image size.
+- What is not in the table of results was not measured."""
+
+_CITATION = """## Citation
+
+```bibtex
+@article{yoshihashi2022ladder,
+  title   = {Ladder Siamese Network: a Method and Insights for Multi-level Self-Supervised Learning},
+  author  = {Yoshihashi, Ryota and Nishimura, Shuhei and Yonebayashi, Dai and Otsuka, Yuya and Tanaka,
+             Tomohiro and Miyazaki, Takashi},
+  journal = {arXiv preprint arXiv:2211.13844},
+  year    = {2022}
+}
+```"""

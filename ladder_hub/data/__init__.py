@@ -1,0 +1,1 @@
+"""Images to batches of two views: sources, crops, photometric augmentation, loader."""

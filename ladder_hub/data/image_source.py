@@ -1,0 +1,61 @@
+"""What every source of images offers, and the two ways in which it fails.
+
+Sources are plain data (paths, offsets): they pickle, and a process opens its own files when it needs them.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from ladder_hub.errors import UserError
+
+
+class DataError(UserError):
+    """The images asked for are not there or can't be used."""
+
+
+class BadImage(Exception):  # noqa: N818 - not an error of the run: the loader replaces the image and counts it
+    """One image that can't be read or decoded.
+
+    Attributes:
+        key: What a user can find: a relative path, or `train-000001.tar:n0123_4.jpg`.
+        reason: A few words: "truncated", "not an image", ...
+    """
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(key, reason)
+        self.key = key
+        self.reason = reason
+
+
+class Source(Protocol):
+    """A fixed, ordered set of images with random access.
+
+    Attributes:
+        spec: What the user typed.
+        labels: int64 (N,), or None when the images carry no labels.
+        class_names: Names in the order of the labels; None where only numbers are known.
+    """
+
+    spec: str
+    labels: np.ndarray | None
+    class_names: list[str] | None
+
+    def __len__(self) -> int: ...
+
+    def key(self, index: int) -> str:
+        """What a user can find: a relative path, or `train-000001.tar:n0123_4.jpg`."""
+        ...
+
+    def image(self, index: int) -> torch.Tensor:
+        """The decoded image, uint8 (3, H, W), RGB.
+
+        Raises:
+            BadImage: it can't be read or decoded.
+        """
+        ...
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What provenance records: source, name, count, classes, digest (SHA-256 of the listing)."""
+        ...

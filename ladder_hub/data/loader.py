@@ -1,0 +1,179 @@
+"""From a source to batches of two views; every batch is a pure function of (seed, epoch, place)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ladder_hub.data.bad import BadLedger, image_or_next
+from ladder_hub.data.chance import order, view_generator
+from ladder_hub.data.crops import crop, draw_crop, evaluation_crop
+from ladder_hub.data.image_source import BadImage, Source
+from ladder_hub.data.photometric import Policy, draw, normalise
+from ladder_hub.data.workers import BatchWorkers
+
+__all__ = ["BadLedger", "Batch", "TwoViews", "evaluation_batches", "order"]
+
+Bad = list[tuple[str, str]]
+"""(key, reason) of images that could not be decoded."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Two views of B images, cropped and not yet augmented.
+
+    Attributes:
+        views: Two uint8 (B, 3, S, S).
+        photometric: Two float32 (B, 12), what `photometric.augment` takes beside each.
+        indices: int64 (B,), which images these are.
+        bad: (key, reason) of images that could not be decoded; the ones after them stand in.
+    """
+
+    views: tuple[torch.Tensor, torch.Tensor]
+    photometric: tuple[torch.Tensor, torch.Tensor]
+    indices: torch.Tensor
+    bad: Bad
+
+    def pin_memory(self) -> "Batch":
+        """The same in page-locked memory."""
+        first, second = self.views
+        a, b = self.photometric
+        return replace(
+            self,
+            views=(first.pin_memory(), second.pin_memory()),
+            photometric=(a.pin_memory(), b.pin_memory()),
+            indices=self.indices.pin_memory(),
+        )
+
+
+@dataclass(frozen=True)
+class _ViewMaker:
+    source: Source
+    size: int
+    crop_scale: tuple[float, float]
+    crop_ratio: tuple[float, float]
+    flip: float
+    policies: tuple[Policy, Policy]
+    seed: int
+
+    def make(self, requests: list[tuple[int, int]]) -> Batch:
+        """A batch for [(epoch, index), ...]."""
+        count = len(requests)
+        views = [torch.empty(count, 3, self.size, self.size, dtype=torch.uint8) for _ in range(2)]
+        rows: list[list[np.ndarray]] = [[], []]
+        indices: list[int] = []
+        bad: Bad = []
+        for place, (epoch, index) in enumerate(requests):
+            image, used, passed = image_or_next(self.source, index)
+            bad += passed
+            indices.append(used)
+            for view in range(2):
+                rng = view_generator(seed=self.seed, epoch=epoch, index=index, view=view)
+                box = draw_crop(rng, *image.shape[-2:], scale=self.crop_scale, ratio=self.crop_ratio)
+                views[view][place] = crop(image, box, self.size, rng.random() < self.flip)
+                rows[view].append(draw(self.policies[view], rng))
+        params = [torch.from_numpy(np.stack(view)) for view in rows]
+        return Batch((views[0], views[1]), (params[0], params[1]), torch.tensor(indices), bad)
+
+
+class TwoViews:
+    """Batches of two random views of each image.
+
+    Args:
+        source: Where the images come from.
+        size: Side of a view in pixels.
+        crop_scale: Lowest and highest share of the image's area.
+        crop_ratio: Lowest and highest width / height.
+        flip: Probability of mirroring left and right.
+        policies: Photometric probabilities and strengths of view 1 and view 2.
+        seed: With epoch, index and view it decides everything random.
+        batch_size: Images a batch.
+        workers: Loader processes, kept from epoch to epoch; 0 works in this one; -1 is one a core, at most 8.
+        pin: Deliver page-locked memory (for a CUDA device).
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        size: int,
+        crop_scale: tuple[float, float],
+        crop_ratio: tuple[float, float],
+        flip: float,
+        policies: tuple[Policy, Policy],
+        seed: int,
+        batch_size: int,
+        workers: int,
+        pin: bool = False,
+    ) -> None:
+        self._count = len(source)
+        self._seed = seed
+        self._batch_size = batch_size
+        maker = _ViewMaker(source, size, crop_scale, crop_ratio, flip, policies, seed)
+        self._workers: BatchWorkers[Batch] = BatchWorkers(maker, workers=workers, pin=pin)
+
+    def batches(self, epoch: int, *, samples: int, start: int = 0) -> Iterator[Batch]:
+        """The samples start..samples of an epoch's order.
+
+        Raises:
+            DataError: sixteen images in a row can't be decoded.
+            RunError: a worker process died.
+        """
+        chosen = order(self._count, seed=self._seed, epoch=epoch)[start:samples].tolist()
+        plan = [[(epoch, index) for index in part] for part in _parts(chosen, self._batch_size)]
+        return self._workers.run(plan)
+
+
+@dataclass(frozen=True)
+class _CentreMaker:
+    source: Source
+    size: int
+    crop_pct: float
+
+    def make(self, requests: list[int]) -> tuple[torch.Tensor, torch.Tensor | None, Bad]:
+        """uint8 images, labels and bad ones for a list of indices."""
+        images, kept, bad = [torch.empty(0, 3, self.size, self.size, dtype=torch.uint8)], [], []
+        for index in requests:
+            try:
+                image = self.source.image(index)
+            except BadImage as error:
+                bad.append((error.key, error.reason))
+                continue
+            images.append(evaluation_crop(image, self.size, self.crop_pct).unsqueeze(0))
+            kept.append(index)
+        labels = self.source.labels
+        return torch.cat(images), None if labels is None else torch.from_numpy(labels[kept]), bad
+
+
+def evaluation_batches(
+    source: Source,
+    *,
+    indices: Sequence[int] | np.ndarray | None = None,
+    size: int,
+    crop_pct: float,
+    batch_size: int,
+    workers: int,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor | None, Bad]]:
+    """Centre crops in order, normalised with ImageNet's mean and deviation; for kNN and probes.
+
+    Args:
+        source: Where the images come from.
+        indices: Which of them; all where None.
+        size: Side in pixels.
+        crop_pct: Share of the shorter side that the centre takes.
+        batch_size: Images a batch.
+        workers: Loader processes; -1 is one a core, at most 8.
+
+    Yields:
+        float32 (b, 3, S, S), int64 (b,) labels or None, and (key, reason) of images left out as undecodable.
+    """
+    chosen = range(len(source)) if indices is None else [int(index) for index in indices]
+    maker = _CentreMaker(source, size, crop_pct)
+    loader: BatchWorkers[tuple[torch.Tensor, torch.Tensor | None, Bad]] = BatchWorkers(maker, workers=workers)
+    for images, labels, bad in loader.run(_parts(list(chosen), batch_size)):
+        yield normalise(images.float().div_(255.0)), labels, bad
+
+
+def _parts(items: list[int], size: int) -> list[list[int]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]

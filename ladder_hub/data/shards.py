@@ -1,0 +1,102 @@
+"""WebDataset tar shards on a local disk, read at random places."""
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from webdataset.shardlists import expand_urls
+
+from ladder_hub.data.decode import decode
+from ladder_hub.data.image_source import BadImage, DataError
+from ladder_hub.data.tar_cache import read_index
+
+_OPEN_FILES = 128  # well below the usual limit of 1024 a process; reopening costs microseconds
+
+
+class ShardSource:
+    """The images of one or more tar shards, in their order.
+
+    Labels are the samples' `.cls` numbers; where one sample has none, there are no labels.
+    """
+
+    class_names: list[str] | None = None
+
+    def __init__(self, shards: list[Path], *, spec: str) -> None:
+        self.spec = spec
+        self._shards = [str(shard) for shard in shards]
+        self._index = read_index(shards)
+        self._files: dict[int, int] = {}
+        if not len(self._index.members):
+            raise DataError(f"no image in {spec}: its {len(shards)} shard(s) hold other files only")
+        labels = self._index.label
+        self.labels: np.ndarray | None = None if (labels < 0).any() else labels
+
+    def __len__(self) -> int:
+        return len(self._index.members)
+
+    def key(self, index: int) -> str:
+        """`train-000001.tar:n0123_4.jpg`."""
+        shard = self._shards[self._index.shard[index]]
+        return f"{Path(shard).name}:{self._index.members[index]}"
+
+    def image(self, index: int) -> torch.Tensor:
+        """Decoded image, uint8 (3, H, W), RGB. Raises BadImage."""
+        size = int(self._index.size[index])
+        try:
+            data = os.pread(self._file(int(self._index.shard[index])), size, int(self._index.offset[index]))
+            if len(data) < size:
+                raise ValueError("the shard became shorter while in use")
+            return decode(data)
+        except OSError as error:
+            raise BadImage(self.key(index), error.strerror or type(error).__name__) from None
+        except ValueError as error:
+            raise BadImage(self.key(index), str(error)) from None
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Source, name, count, classes and the SHA-256 of shard and member names, sizes and labels."""
+        digest = hashlib.sha256()
+        for index in range(len(self)):
+            label = "" if self.labels is None else int(self.labels[index])
+            digest.update(os.fsencode(f"{self.key(index)}\0{self._index.size[index]}\0{label}\n"))
+        return {
+            "source": "shards",
+            "name": Path(self.spec).name,
+            "count": len(self),
+            "classes": None if self.labels is None else len(np.unique(self.labels)),
+            "digest": digest.hexdigest(),
+        }
+
+    def _file(self, shard: int) -> int:
+        if shard not in self._files:
+            if len(self._files) >= _OPEN_FILES:
+                os.close(self._files.pop(next(iter(self._files))))
+            self._files[shard] = os.open(self._shards[shard], os.O_RDONLY)
+        return self._files[shard]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_files": {}}
+
+    def __del__(self) -> None:
+        for file in getattr(self, "_files", {}).values():
+            with contextlib.suppress(OSError):
+                os.close(file)
+
+
+def expand_shards(spec: str) -> list[Path]:
+    """The shards that a brace pattern names, in its order.
+
+    Raises:
+        DataError: a brace without its partner, or shards that are not there; the first is named.
+    """
+    try:
+        shards = [Path(part).expanduser() for part in expand_urls(spec)]
+    except (ValueError, AssertionError) as error:
+        raise DataError(f"{spec} is not a brace pattern ({error}); write train-{{000000..000005}}.tar") from None
+    missing = [shard for shard in shards if not shard.is_file()]
+    if missing and len(shards) > 1:
+        raise DataError(f"{missing[0]} is missing, {len(missing)} of the {len(shards)} shards of {spec} in all")
+    return shards

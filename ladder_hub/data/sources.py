@@ -1,0 +1,80 @@
+"""`data.train=` and `data.val=`: from what the user typed to a source of images."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from ladder_hub.data.decode import image_endings
+from ladder_hub.data.folder import FolderSource
+from ladder_hub.data.image_source import BadImage, DataError, Source
+from ladder_hub.data.shapes import ShapesSource
+from ladder_hub.data.shards import ShardSource, expand_shards
+
+__all__ = ["BadImage", "DataError", "Source", "check_same_classes", "open_source"]
+
+Split = Literal["train", "val"]
+
+
+def open_source(spec: str, *, split: Split) -> Source:
+    """Open a folder of images, local tar shards, or the embedded shapes.
+
+    Args:
+        spec: A folder; one `.tar` or a brace pattern of them (`train-{000000..000005}.tar`); `shapes`, or
+            `shapes:512` for another number of images.
+        split: Which key of the recipe this is; `shapes` has different images for each.
+
+    Raises:
+        DataError: nothing usable there; one line that says what and where.
+    """
+    if not spec:
+        raise DataError(f"data.{split} is empty: give a folder of images, tar shards, or shapes")
+    if spec.partition(":")[0] == "shapes":
+        return ShapesSource(_count(spec, split), split=split)
+    if re.match(r"[a-z][a-z0-9+.-]+://|pipe:", spec, re.IGNORECASE):
+        raise DataError(f"data.{split}={spec} is not read: download it first, then give the folder or the shards")
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return FolderSource(path, spec=spec)
+    return _open_shards(spec, path, split)
+
+
+def check_same_classes(train: Source, val: Source) -> None:
+    """Refuse two sources whose class names differ: their labels would mean different things.
+
+    Raises:
+        DataError: both know their class names, and these differ.
+    """
+    if train.class_names is None or val.class_names is None or train.class_names == val.class_names:
+        return
+    odd = sorted(set(train.class_names) ^ set(val.class_names))[0]
+    where = f"data.train={train.spec}" if odd in train.class_names else f"data.val={val.spec}"
+    counts = f"{len(train.class_names)} classes in train, {len(val.class_names)} in val"
+    raise DataError(f"train and val have different classes ({counts}): {odd!r} is in {where} only")
+
+
+def _open_shards(spec: str, path: Path, split: Split) -> Source:
+    if path.is_file() and path.suffix.lower() in image_endings():
+        raise DataError(f"data.{split}={spec} is one image; give the folder that holds the images")
+    shards = expand_shards(spec)
+    if len(shards) == 1 and not shards[0].exists():
+        raise DataError(_missing(spec, shards[0], split))
+    for shard in shards:
+        if shard.suffix != ".tar":
+            raise DataError(f"data.{split}={spec}: {shard.name} is neither a folder nor a plain .tar")
+    return ShardSource(shards, spec=spec)
+
+
+def _missing(spec: str, path: Path, split: Split) -> str:
+    if "*" in spec:
+        return f"data.{split}={spec}: * is not expanded; write train-{{000000..000005}}.tar"
+    nearest = next(parent for parent in path.absolute().parents if parent.is_dir())
+    return f"data.{split}={spec} does not exist; the nearest folder that does is {nearest}"
+
+
+def _count(spec: str, split: Split) -> int | None:
+    _, colon, number = spec.partition(":")
+    if not colon:
+        return None
+    if not number.isdecimal() or int(number) == 0:
+        raise DataError(f"data.{split}={spec}: the number of images must be a whole number above 0, as in shapes:512")
+    return int(number)

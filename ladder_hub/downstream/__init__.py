@@ -1,0 +1,1 @@
+"""What a backbone is worth: evaluations under named protocols."""

@@ -1,0 +1,80 @@
+"""What a person sees while the run works: a live line in a terminal, a plain line a logging step elsewhere."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Display:
+    """Progress of a run or of an evaluation, with time left; `console` is where it and all messages go."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn("{task.fields[state]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def task(self, name: str, total: int, done: int = 0) -> "Task":
+        """A new line of progress."""
+        return Task(self._bar, name, total, done)
+
+    def say(self, message: str) -> None:
+        """A line that stays."""
+        self.console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+
+class Task:
+    """One line of progress."""
+
+    def __init__(self, bar: Progress, name: str, total: int, done: int) -> None:
+        self._bar = bar
+        self._id = bar.add_task(name, total=total, completed=done, state="")
+
+    def advance(self, count: int = 1) -> None:
+        """So many more units are done."""
+        self._bar.advance(self._id, count)
+
+    def describe(self, name: str, state: str = "") -> None:
+        """Change what the line says."""
+        self._bar.update(self._id, description=name, state=state)
+
+    def close(self) -> None:
+        """Take the line away."""
+        self._bar.remove_task(self._id)
+
+
+def step_line(record: dict[str, Any], *, epochs: int, steps: int, seconds_left: float) -> str:
+    """A logging step in one aligned line, for logs that nobody watches live."""
+    losses = "  ".join(f"{name} {value:.3f}" for name, value in record["losses"].items())
+    spread = min(record["std"].values())
+    return (
+        f"epoch {record['epoch'] + 1:>3}/{epochs}  step {record['step']:>{len(str(steps))}}/{steps}  "
+        f"loss {record['loss']:.3f}  {losses}  std {spread:.2f}  "
+        f"{record['samples_per_second']:6.1f} img/s  left {clock(seconds_left)}"
+    )
+
+
+def clock(seconds: float) -> str:
+    """1:02:03 or 2:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

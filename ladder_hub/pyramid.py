@@ -1,0 +1,78 @@
+"""A backbone in the dialect of whoever consumes its pyramid, up to torchvision's detectors.
+
+Everything is a plain module around the network, whose parameters stay its own: fine-tuning, freezing and
+saving work as for any other.
+"""
+
+from collections import OrderedDict
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from ladder_hub.backbone import STAGE_NAMES, pyramid, stage_channels
+
+Dialect = Literal["res", "c", "torchvision"]
+_DIALECTS: dict[str, tuple[str, ...]] = {
+    "res": STAGE_NAMES,
+    "c": ("c2", "c3", "c4", "c5"),
+    "torchvision": ("0", "1", "2", "3"),
+}
+
+
+class PyramidBackbone(nn.Module):
+    """The four maps of a network by name, lowest stride first.
+
+    Args:
+        model: From `create_model` (without `features_only`) or `build_backbone`.
+        dialect: `res` for res2..res5 (detectron2), `c` for c2..c5, `torchvision` for "0".."3".
+
+    Attributes:
+        channels: {name: C}, in the order of the output.
+    """
+
+    def __init__(self, model: nn.Module, dialect: Dialect = "res") -> None:
+        super().__init__()
+        self.body = model
+        self.names = dict(zip(STAGE_NAMES, _DIALECTS[dialect], strict=True))
+        self.channels = {self.names[stage]: stage_channels(model)[stage] for stage in STAGE_NAMES}
+
+    def forward(self, images: Tensor) -> "OrderedDict[str, Tensor]":
+        """Images (B, 3, H, W), normalised, to {name: (B, C, H / stride, W / stride)}."""
+        maps = pyramid(self.body, images)
+        return OrderedDict((name, maps[stage]) for stage, name in self.names.items())
+
+
+class FpnBackbone(nn.Module):
+    """A network with torchvision's feature pyramid network on top: what its detectors call a backbone.
+
+    Attributes:
+        out_channels: Channels of every map that leaves it.
+    """
+
+    def __init__(self, model: nn.Module, out_channels: int) -> None:
+        super().__init__()
+        self.body = PyramidBackbone(model, "torchvision")
+        self.fpn = FeaturePyramidNetwork(
+            list(self.body.channels.values()), out_channels, extra_blocks=LastLevelMaxPool()
+        )
+        self.out_channels = out_channels
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Images (B, 3, H, W) to {"0", "1", "2", "3", "pool": (B, out_channels, ...)} at strides 4 to 64."""
+        maps: Any = self.fpn(self.body(images))
+        return maps
+
+
+def with_fpn(model: nn.Module, out_channels: int = 256) -> FpnBackbone:
+    """A backbone for `torchvision.models.detection.FasterRCNN`, `MaskRCNN`, `RetinaNet`, ...
+
+    The FPN starts at random. BatchNorm of the network stays trainable, as fine-tuning from self-supervised
+    weights wants it (torchvision's own backbones freeze theirs).
+
+    Args:
+        model: From `create_model` (without `features_only`) or `build_backbone`.
+        out_channels: Channels of every FPN map.
+    """
+    return FpnBackbone(model, out_channels)

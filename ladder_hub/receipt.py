@@ -1,0 +1,152 @@
+"""What a load did, and the checks that come before it.
+
+timm alone returns random weights without a word for a prefixed, truncated or foreign file; here every name
+and shape is compared with the architecture before anything is built.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ladder_hub.backbone import skeleton
+from ladder_hub.registry import ModelError
+from ladder_hub.weights import file_sha256, load_tensors, tensor_digest
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What was loaded into a model, from where."""
+
+    source: str
+    """As asked for: a name, a path, `hf-hub:org/name@revision`."""
+    architecture: str
+    file: str
+    """Name of the weights file."""
+    sha256: str
+    """Of the file."""
+    digest: str
+    """Of the tensors alone (`ladder_hub.weights.tensor_digest`)."""
+    matched: int
+    """Tensors of the network that the file filled."""
+    missing: tuple[str, ...]
+    """Tensors left at random: a new classifier's, never the backbone's."""
+    unexpected: tuple[str, ...]
+    """Tensors of the file left out: a classifier's that was not asked for."""
+    branch: str
+    """`online` or `target` network; `unknown` where the publisher doesn't say."""
+    verified: bool
+    """The publisher's digest stood beside the file and was equal."""
+
+    def __str__(self) -> str:
+        check = "equal to the published one" if self.verified else "nothing published to compare it with"
+        lines = {
+            "source": self.source,
+            "architecture": self.architecture,
+            "weights": f"{self.file}, {self.branch} branch",
+            "sha256": f"{self.sha256} ({check})",
+            "digest": self.digest,
+            "tensors": f"{self.matched} matched, {len(self.missing)} missing, {len(self.unexpected)} unused",
+            "at random": ", ".join(self.missing),
+            "left out": ", ".join(self.unexpected),
+        }
+        return "\n".join(f"{key:<13}{value}" for key, value in lines.items() if value)
+
+
+@dataclass(frozen=True)
+class VerifiedWeights:
+    """A weights file that passed every check: what it holds and what it is called."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    sha256: str
+    digest: str
+    verified: bool
+
+
+def verify_weights(path: Path, config: Mapping[str, Any], *, sha256: str | None = None) -> VerifiedWeights:
+    """Check a weights file against its published digests and against its architecture, name by name.
+
+    Args:
+        path: The safetensors file.
+        config: Its `config.json`, as `ladder_hub.models.read_config` gives it.
+        sha256: Of the file as our registry knows it; None: only what `config` says.
+
+    Raises:
+        ModelError: another digest than published; a tensor missing, unexpected, prefixed or of another shape.
+        WeightsError: not a sound safetensors file.
+    """
+    ours: Mapping[str, Any] = config["ladder_hub"]
+    found = file_sha256(path)
+    published = [digest for digest in (sha256, ours.get("sha256")) if digest]
+    for digest in published:
+        if digest != found:
+            raise ModelError(
+                f"{path}: not the published weights: sha256 {found[:16]}…, published {digest[:16]}…; fetch them again"
+            )
+    tensors = load_tensors(path)
+    _check_names(path, tensors, config)
+    content = tensor_digest(tensors)
+    if ours.get("digest", content) != content:
+        raise ModelError(f"{path}: not the published tensors: digest {content[:16]}…, published {ours['digest'][:16]}…")
+    return VerifiedWeights(path, tensors, found, content, bool(published))
+
+
+def receipt_for(source: str, config: Mapping[str, Any], weights: VerifiedWeights, *, num_classes: int) -> Receipt:
+    """The receipt of loading `weights` into a network with a classifier of `num_classes` (0: none)."""
+    name = config["architecture"]
+    backbone = skeleton(name, num_classes=0).state_dict().keys()
+    target = skeleton(name, num_classes=num_classes).state_dict().keys() if num_classes else backbone
+    # timm takes the file's classifier only where the number of classes is the same.
+    taken = weights.tensors.keys() if num_classes == _classes(config) else backbone
+    return Receipt(
+        source=source,
+        architecture=name,
+        file=weights.path.name,
+        sha256=weights.sha256,
+        digest=weights.digest,
+        matched=len(taken & target),
+        missing=tuple(key for key in target if key not in taken),
+        unexpected=tuple(key for key in weights.tensors if key not in taken),
+        branch=config["ladder_hub"].get("branch", "unknown"),
+        verified=weights.verified,
+    )
+
+
+def _classes(config: Mapping[str, Any]) -> int:
+    return config.get("num_classes", config["pretrained_cfg"].get("num_classes", 0))
+
+
+def _check_names(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+    name = config["architecture"]
+    channels = (config["pretrained_cfg"].get("input_size") or [3])[0]
+    options = {**config["model_args"], "num_classes": _classes(config), "in_chans": channels}
+    expected = skeleton(name, **options).state_dict()
+    missing = [key for key in expected if key not in tensors]
+    unexpected = [key for key in tensors if key not in expected]
+    if missing:
+        raise ModelError(f"{path}: {_explain_missing(name, missing, unexpected, len(expected))}")
+    if unexpected:
+        raise ModelError(f"{path}: {_count(unexpected)} {name} doesn't have: {_some(unexpected)}")
+    for key, tensor in expected.items():
+        if tensor.shape != tensors[key].shape:
+            shapes = f"{list(tensors[key].shape)}, {name} needs {list(tensor.shape)}"
+            raise ModelError(f"{path}: {key} has the shape {shapes}; the weights are another architecture's")
+
+
+def _explain_missing(name: str, missing: list[str], unexpected: list[str], total: int) -> str:
+    for key in unexpected:
+        if key.endswith(missing[0]):
+            prefix = key.removesuffix(missing[0])
+            return f"its names carry the prefix {prefix!r} that {name} doesn't have; save the backbone's own"
+    return f"{len(missing)} of the {total} tensors of {name} are missing: {_some(missing)}"
+
+
+def _count(names: list[str]) -> str:
+    return "holds a tensor that" if len(names) == 1 else f"holds {len(names)} tensors that"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

@@ -1,0 +1,98 @@
+"""The model zoo's table, `zoo/index.toml`: which names exist, what trains them, which have weights.
+
+Answers without torch and timm. A model is `name.tag`; the plain name means the tag `in1k_200e`.
+"""
+
+import difflib
+import fnmatch
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import Any
+
+from ladder_hub._shipped import shipped
+from ladder_hub.errors import UserError
+
+DEFAULT_TAG = "in1k_200e"
+
+
+class ModelError(UserError):
+    """A model that does not exist, has no published weights, or whose files are refused."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of the zoo."""
+
+    name: str
+    """`ladder_byol_r50.in1k_200e`"""
+    architecture: str
+    """timm's name of the network."""
+    recipe: str
+    """The shipped recipe that trains it, with `overrides` (`key=value`)."""
+    status: str
+    """`recipe only`: nobody has published weights; `published`: repository, revision and sha256 are given."""
+    overrides: tuple[str, ...] = ()
+    repository: str = ""
+    revision: str = ""
+    sha256: str = ""
+
+    @property
+    def published(self) -> bool:
+        """Whether weights can be had."""
+        return self.status == "published"
+
+    @property
+    def command(self) -> str:
+        """The command that trains it."""
+        return " ".join(["ladder-hub train", f"recipe={self.recipe}", *self.overrides, "data.train=FOLDER"])
+
+
+def entries() -> dict[str, Entry]:
+    """Every model of the zoo by its full name, in natural order."""
+    table = tomllib.loads((shipped("zoo") / "index.toml").read_text(encoding="utf-8"))
+    return {name: _entry(name, table[name]) for name in sorted(table, key=_natural)}
+
+
+def list_models(filter: str = "*", *, pretrained: bool = False) -> list[str]:
+    """Names of the zoo that match `filter`, in natural order.
+
+    Args:
+        filter: A pattern as in timm: `ladder*`, `*r50*`. A plain name stands for all its tags.
+        pretrained: Only models whose weights are published.
+    """
+    found = entries()
+    names = fnmatch.filter(found, filter)
+    if "." not in filter:
+        names += fnmatch.filter(found, f"{filter}.*")
+    return sorted({name for name in names if found[name].published or not pretrained}, key=_natural)
+
+
+def find(name: str) -> Entry:
+    """The entry of `name` or `name.tag`.
+
+    Raises:
+        ModelError: no such model; the message names the nearest.
+    """
+    found = entries()
+    full = name if "." in name else f"{name}.{DEFAULT_TAG}"
+    if full in found:
+        return found[full]
+    plain, _, tag = name.partition(".")
+    tags = [other.partition(".")[2] for other in found if other.startswith(f"{plain}.")]
+    if tags:
+        raise ModelError(f"{plain} has no tag {tag!r}; it has {', '.join(tags)}")
+    known = sorted({other.partition(".")[0] for other in found}, key=_natural)
+    close = difflib.get_close_matches(plain, known, n=2, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(close)}?" if close else "; `ladder-hub list` names all"
+    raise ModelError(f"no model {name!r}{hint} (a folder or hf-hub:org/name is a model too)")
+
+
+def _entry(name: str, keys: dict[str, Any]) -> Entry:
+    return Entry(name, **{**keys, "overrides": tuple(keys.get("overrides", ()))})
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """Digits compare as numbers: 100e before 1000e, r18 before r50."""
+    parts = re.findall(r"\d+|\D+", name)
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]

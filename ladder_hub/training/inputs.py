@@ -1,0 +1,99 @@
+"""From a recipe's keys to the data room's plain arguments: sources, views, and a batch ready for the network."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ladder_hub.data.loader import Batch, TwoViews
+from ladder_hub.data.photometric import Policy, augment, normalise
+from ladder_hub.data.preview import contact_sheet
+from ladder_hub.data.sources import Source, open_source
+from ladder_hub.downstream.knn import check_labels
+from ladder_hub.errors import UserError
+from ladder_hub.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The images of a run. `val` is None where the recipe names none: no kNN is measured."""
+
+    train: Source
+    val: Source | None
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Whole batches in the training set; the rest of an epoch's order is left out."""
+        return len(self.train) // batch_size
+
+
+def open_inputs(recipe: Recipe) -> Inputs:
+    """Open and check what the recipe's `[data]` names.
+
+    Raises:
+        UserError: nothing usable there, fewer images than a batch, or a `data.val` that can't be measured.
+    """
+    train = open_source(recipe.data.train, split="train")
+    if len(train) < recipe.batch_size:
+        half = 2 ** (max(len(train), 2).bit_length() - 1)
+        raise UserError(
+            f"data.train={recipe.data.train} has {len(train)} images, fewer than batch_size = {recipe.batch_size}: "
+            f"try batch_size={half} micro_batch={min(half, recipe.micro_batch)}"
+        )
+    val = open_source(recipe.data.val, split="val") if recipe.data.val else None
+    if val is not None:
+        check_labels(train, val)
+    return Inputs(train, val)
+
+
+def two_views(recipe: Recipe, source: Source, device: torch.device) -> TwoViews:
+    """The training batches of the recipe."""
+    return TwoViews(
+        source,
+        **_view_arguments(recipe),
+        batch_size=recipe.micro_batch,
+        workers=recipe.data.workers,
+        pin=device.type == "cuda",
+    )
+
+
+def write_preview(recipe: Recipe, source: Source) -> int:
+    """The contact sheet of `views.preview`: what the network would see. Returns how many images it shows."""
+    return contact_sheet(source, path=Path(recipe.views.preview), **_view_arguments(recipe))
+
+
+def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Both views as the network takes them: augmented, normalised, float32 (B, 3, S, S), channels last."""
+    prepared = []
+    for view, photometric in zip(batch.views, batch.photometric, strict=True):
+        images = augment(view.to(device, non_blocking=True), photometric)
+        prepared.append(normalise(images).contiguous(memory_format=torch.channels_last))
+    return prepared[0], prepared[1]
+
+
+def _view_arguments(recipe: Recipe) -> dict[str, Any]:
+    views = recipe.views
+    return {
+        "size": recipe.data.image_size,
+        "crop_scale": views.crop_scale,
+        "crop_ratio": views.crop_ratio,
+        "flip": views.flip,
+        "policies": (_policy(recipe, 0), _policy(recipe, 1)),
+        "seed": recipe.seed,
+    }
+
+
+def _policy(recipe: Recipe, view: int) -> Policy:
+    views = recipe.views
+    return Policy(
+        jitter=views.jitter,
+        brightness=views.brightness,
+        contrast=views.contrast,
+        saturation=views.saturation,
+        hue=views.hue,
+        grey=views.grey,
+        blur=views.blur[view],
+        blur_sigma=views.blur_sigma,
+        solarize=views.solarize[view],
+    )

@@ -1,0 +1,222 @@
+"""The loop: step, look, log, measure, checkpoint; and every reason to stop before the end."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ladder_hub.data.loader import BadLedger, Batch, TwoViews
+from ladder_hub.downstream.knn import Score, evaluate_knn
+from ladder_hub.errors import RunError
+from ladder_hub.progress import Display, Task, step_line
+from ladder_hub.siamese.learner import Output
+from ladder_hub.training.checkpoint import newest_checkpoint, save_checkpoint
+from ladder_hub.training.inputs import Inputs, two_views
+from ladder_hub.training.log import RunLog
+from ladder_hub.training.monitors import Spread, spread
+from ladder_hub.training.signals import Interrupted, StopSignals
+from ladder_hub.training.state import TrainState
+
+_PATIENCE = 2  # logging steps in a row that a level must look collapsed before anyone is told
+
+
+class Loop:
+    """Trains `state` to its last step, writing into `folder`. `seconds` and `bad` go on from an earlier part."""
+
+    def __init__(
+        self,
+        state: TrainState,
+        inputs: Inputs,
+        *,
+        folder: Path,
+        log: RunLog,
+        display: Display,
+        stop: StopSignals,
+        seconds: float = 0.0,
+        bad: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self.state, self.inputs, self.folder, self.log, self.display = state, inputs, folder, log, display
+        self.recipe = state.recipe
+        self._stop = stop
+        self.bad = list(bad)
+        self._ledger = BadLedger(len(inputs.train), self.recipe.data.max_bad)
+        self._ledger.add(bad)
+        self._seconds_before = seconds
+        self._first_step = state.step
+        self._unchecked: list[tuple[int, Tensor]] = []
+        self._low: dict[str, int] = {}
+        self._waited = 0.0
+        self._interval = time.perf_counter(), state.step
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run so far, over all its parts."""
+        return self._seconds_before + time.perf_counter() - self._started
+
+    def run(self) -> None:
+        """To the last step.
+
+        Raises:
+            Interrupted: SIGINT or SIGTERM came; the checkpoint of this very step is written.
+            RunError: a loss is no number, a level collapsed and `on_collapse` is stop, or the data went bad.
+        """
+        self._started = time.perf_counter()
+        self._interval = self._started, self.state.step
+        state = self.state
+        views = two_views(self.recipe, self.inputs.train, state.device)
+        task = self.display.task("train", state.steps, state.step)
+        while state.step < state.steps:
+            self._epoch(views, task)
+        task.close()
+
+    def _epoch(self, views: TwoViews, task: Task) -> None:
+        """The rest of the epoch that the state stands in."""
+        state, recipe = self.state, self.recipe
+        done = state.step % state.steps_per_epoch
+        batches = views.batches(
+            state.epoch, samples=state.steps_per_epoch * recipe.batch_size, start=done * recipe.batch_size
+        )
+        for micro_batches in self._waiting(batches):
+            self._note_bad(micro_batches)
+            output = state.advance(micro_batches)
+            self._unchecked.append((state.step, torch.stack(list(output.losses.values()))))
+            if state.step % recipe.log.every == 0 or state.step == state.steps:
+                self._log_step(output, task)
+            task.advance()
+            if self._stop.received:
+                self._checkpoint()
+                self._interrupt()
+        if state.epoch % recipe.log.checkpoint == 0 or state.step == state.steps:
+            self._checkpoint()
+        if recipe.knn.every and state.epoch % recipe.knn.every == 0 and state.step < state.steps:
+            self._log_knn()
+
+    def _waiting(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, ...]]:
+        """The micro-batches of each step; the time spent waiting for them is the data's."""
+        groups = zip(*[batches] * self.recipe.accumulation, strict=True)
+        while True:
+            before = time.perf_counter()
+            group = next(groups, None)
+            self._waited += time.perf_counter() - before
+            if group is None:
+                return
+            yield group
+
+    def _note_bad(self, micro_batches: tuple[Batch, ...]) -> None:
+        new = self._ledger.add([pair for batch in micro_batches for pair in batch.bad])
+        for key, reason in new:
+            self.display.say(f"skipped {key}: {reason}")
+        if new:
+            self.bad += new
+            self.log.write({**self._place(), "bad": [list(pair) for pair in new]})
+
+    def _log_step(self, output: Output, task: Task) -> None:
+        state = self.state
+        self._check_finite(output)
+        spreads = {name.replace("_", "."): spread(p) for name, p in output.projections.items()}
+        now, (since, step) = time.perf_counter(), self._interval
+        record = {
+            **self._place(),
+            "loss": state.learner.total(output.losses).item(),
+            "losses": {name: loss.item() for name, loss in output.losses.items()},
+            "lr": state.learning_rate,
+            "momentum": state.momentum,
+            "std": {name: s.std for name, s in spreads.items()},
+            "rank": {name: s.rank for name, s in spreads.items()},
+            "samples_per_second": (state.step - step) * self.recipe.batch_size / (now - since),
+            "data_wait": self._waited / (now - since),
+        }
+        self._interval, self._waited = (now, state.step), 0.0
+        self.log.write(record)
+        left = (now - self._started) / (state.step - self._first_step) * (state.steps - state.step)
+        line = step_line(record, epochs=self.recipe.epochs, steps=state.steps, seconds_left=left)
+        task.describe(f"epoch {record['epoch'] + 1}/{self.recipe.epochs}", line.partition("  loss ")[2])
+        if not self.display.console.is_terminal:
+            self.display.say(line)
+        self._check_spread(spreads)
+
+    def _place(self) -> dict[str, Any]:
+        state = self.state
+        return {"step": state.step, "epoch": (state.step - 1) // state.steps_per_epoch, "samples": state.samples}
+
+    def _check_finite(self, output: Output | None = None) -> None:
+        """Stop at the first step since the last look whose loss is no number.
+
+        Looking costs a wait for the device, so it is done at logging steps and before a checkpoint.
+        """
+        names = [level.name for level in self.state.learner.levels]
+        for step, losses in self._unchecked:
+            broken = (~torch.isfinite(losses)).nonzero().flatten().tolist()
+            if broken:
+                raise RunError(
+                    f"the loss of {names[broken[0]]} is no number at step {step}; {self._last_checkpoint()}; see "
+                    f"{self.log.path}, then try a lower optim.base_lr, a longer optim.warmup_epochs or precision=float32"
+                )
+        self._unchecked.clear()
+
+    def _check_spread(self, spreads: dict[str, Spread]) -> None:
+        for name, value in spreads.items():
+            self._low[name] = self._low.get(name, 0) + 1 if value.collapsed else 0
+            if self._low[name] == _PATIENCE:
+                message = (
+                    f"{name} has collapsed at step {self.state.step}: the standard deviation of its unit vectors is "
+                    f"{value.std:.2f} of 1/sqrt(d), their effective rank {value.rank:.1f}"
+                )
+                if self.recipe.on_collapse == "stop":
+                    raise RunError(f"{message}; {self._last_checkpoint()}; see {self.log.path}")
+                self.display.say(f"warning: {message} (on_collapse=stop ends the run here)")
+
+    def _log_knn(self) -> None:
+        if self.inputs.val is None:
+            return
+        score = self.measure(self.state.learner.online.backbone, "kNN", bank=self.recipe.knn.bank)
+        self.log.write({**self._place(), "knn": {"top1": score.top1, "top5": score.top5}})
+        self.display.say(f"epoch {self.state.epoch}: kNN top-1 {score.top1:.1%} (n = {score.n})")
+        self._interval, self._waited = (time.perf_counter(), self.state.step), 0.0
+
+    def measure(self, backbone: torch.nn.Module, name: str, *, bank: int | None = None) -> Score:
+        """KNN of res5 under the recipe's protocol; with `bank`, only so many training images vote."""
+        train, val = self.inputs.train, self.inputs.val
+        assert val is not None
+        keys = self.recipe
+        total = min(bank or len(train), len(train)) + len(val)
+        task = self.display.task(name, total)
+
+        def advance(images: int) -> None:
+            task.advance(images)
+            if self._stop.received:  # a measurement follows a checkpoint: nothing is lost
+                self._interrupt()
+
+        (score,) = evaluate_knn(
+            backbone,
+            train,
+            val,
+            k=keys.knn.k,
+            temperature=keys.knn.temperature,
+            size=keys.data.image_size,
+            crop_pct=keys.data.crop_pct,
+            device=self.state.device,
+            workers=keys.data.workers,
+            bank=bank,
+            advance=advance,
+        )
+        task.close()
+        return score
+
+    def _interrupt(self) -> None:
+        raise Interrupted(
+            f"stopped by {self._stop.received} at step {self.state.step} of {self.state.steps}; "
+            f"go on with: ladder-hub train resume={self.folder}"
+        )
+
+    def _checkpoint(self) -> None:
+        self._check_finite()
+        extra = {"seconds": self.seconds, "bad": [list(pair) for pair in self.bad]}
+        save_checkpoint(self.folder / "checkpoints", self.state.step, {**self.state.state_dict(), **extra})
+
+    def _last_checkpoint(self) -> str:
+        path = newest_checkpoint(self.folder / "checkpoints")
+        return f"the last good checkpoint is {path}" if path else "there is no checkpoint yet"

@@ -1,0 +1,47 @@
+"""Two figures that fall when a level collapses while its loss looks fine (Sec. 3.4).
+
+Both look at the unit vectors of a batch of projections: the standard deviation an axis, against the 1/sqrt(d) of
+directions spread evenly over the sphere, and the effective rank.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+COLLAPSED_STD = 0.1
+"""Below this share of 1/sqrt(d) the unit vectors are all but one vector."""
+COLLAPSED_RANK = 1.5
+"""Below this effective rank they lie all but on one line."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far a batch of unit vectors is from one point."""
+
+    std: float
+    """Standard deviation an axis, times sqrt(d): 0 for one point, 1 for an even spread over the sphere."""
+    rank: float
+    """Effective rank, 1 to min(batch, d)."""
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether either figure says that the vectors carry no more information."""
+        return self.std < COLLAPSED_STD or self.rank < COLLAPSED_RANK
+
+
+def spread(projection: Tensor) -> Spread:
+    """The spread of (B, D), or of every cell of (B, N, D); in float64 and with one transfer from the device.
+
+    The effective rank is exp of the entropy of the normalised singular values (Roy and Vetterli 2007).
+    """
+    unit = F.normalize(projection.detach().flatten(0, -2).double(), dim=-1)
+    count, width = unit.shape
+    variance = unit.var(dim=0, unbiased=False).mean()
+    gram = unit.T @ unit if width < count else unit @ unit.T
+    singular = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
+    share = singular / singular.sum()
+    rank = torch.special.entr(share).sum().exp()
+    std, rank_ = torch.stack([variance.sqrt() * width**0.5, rank]).tolist()
+    return Spread(std, rank_)

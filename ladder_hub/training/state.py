@@ -1,0 +1,142 @@
+"""What a run changes while it trains: the learner, the optimiser, the schedule and the step; and one step of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ladder_hub.backbone import build_backbone
+from ladder_hub.data.loader import Batch
+from ladder_hub.device import autocast, seed_everything
+from ladder_hub.errors import UserError
+from ladder_hub.models import create_model, resolve
+from ladder_hub.recipe import Recipe
+from ladder_hub.siamese.learner import Learner, Output
+from ladder_hub.training.inputs import to_device
+from ladder_hub.training.optim import build_lars, build_schedule, target_momentum
+from ladder_hub.weights import load_tensors
+
+
+class TrainState:
+    """A learner and what moves it, `steps` optimiser steps long. `step` is the number of steps taken."""
+
+    def __init__(self, recipe: Recipe, device: torch.device, *, steps_per_epoch: int) -> None:
+        self.recipe = recipe
+        self.device = device
+        self.steps_per_epoch = steps_per_epoch
+        self.steps = recipe.epochs * steps_per_epoch
+        self.step = 0
+        self.learner = build_learner(recipe).to(device, memory_format=torch.channels_last).train()
+        keys = recipe.optim
+        self.optimizer = build_lars(
+            self.learner,
+            momentum=keys.momentum,
+            weight_decay=keys.weight_decay,
+            trust_coefficient=keys.trust_coefficient,
+        )
+        self.schedule = build_schedule(
+            self.optimizer,
+            learning_rate=recipe.learning_rate,
+            steps=self.steps,
+            warmup_steps=round(keys.warmup_epochs * steps_per_epoch),
+        )
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs taken."""
+        return self.step // self.steps_per_epoch
+
+    @property
+    def samples(self) -> int:
+        """Images seen, each in two views."""
+        return self.step * self.recipe.batch_size
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the step taken last."""
+        return self.optimizer.param_groups[0]["lr"]
+
+    @property
+    def momentum(self) -> float:
+        """The target's momentum at the coming step."""
+        return target_momentum(self.step, steps=self.steps, base=self.recipe.target.base_momentum)
+
+    def advance(self, micro_batches: Sequence[Batch]) -> Output:
+        """One optimiser step over the micro-batches of a batch.
+
+        Returns:
+            The level losses, means over the micro-batches, still on the device; the last one's projections.
+        """
+        self.schedule.step_update(self.step)
+        sums: dict[str, Tensor] = {}
+        for batch in micro_batches:
+            with autocast(self.device, self.recipe.precision):
+                output = self.learner(*to_device(batch, self.device))
+            (self.learner.total(output.losses) / len(micro_batches)).backward()
+            for name, loss in output.losses.items():
+                sums[name] = sums.get(name, 0) + loss.detach() / len(micro_batches)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.learner.update_target(self.momentum)
+        self.step += 1
+        return Output(sums, output.projections)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the coming steps depend on, beside the recipe."""
+        return {
+            "step": self.step,
+            "learner": self.learner.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict()` of the same recipe, to the same bits."""
+        self.step = state["step"]
+        self.learner.load_state_dict(state["learner"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+
+    def heads(self) -> dict[str, Tensor]:
+        """Projectors, predictors and target: what the published backbone lacks for training to go on."""
+        return _all_but_backbone(self.learner)
+
+
+def build_learner(recipe: Recipe) -> Learner:
+    """The network of a recipe at step 0: random by its seed, or from `init`.
+
+    Raises:
+        UserError: `init` names another architecture.
+    """
+    seed_everything(recipe.seed)
+    backbone = build_backbone(recipe.model.backbone)
+    if recipe.init:
+        _load_backbone(backbone, recipe)
+    keys = recipe.heads
+    learner = Learner(backbone, recipe.ladder, hidden=keys.hidden, out=keys.out, grid=keys.grid)
+    if recipe.init:
+        _load_heads(learner, recipe.init)
+    return learner
+
+
+def _load_backbone(backbone: nn.Module, recipe: Recipe) -> None:
+    source = create_model(recipe.init, pretrained=True)
+    found = source.load_receipt.architecture
+    if found != recipe.model.backbone:
+        raise UserError(f"init={recipe.init} is a {found}, model.backbone is {recipe.model.backbone}; make them equal")
+    backbone.load_state_dict(source.state_dict())
+
+
+def _load_heads(learner: Learner, init: str) -> None:
+    """Heads of the same ladder go on where they were; others start at random, the target as the online copy."""
+    path = resolve(init) / "ladder_heads.safetensors"
+    if not path.is_file():
+        return
+    saved, ours = load_tensors(path), _all_but_backbone(learner)
+    if {name: t.shape for name, t in saved.items()} == {name: t.shape for name, t in ours.items()}:
+        learner.load_state_dict(saved, strict=False)
+
+
+def _all_but_backbone(learner: Learner) -> dict[str, Tensor]:
+    return {k: v for k, v in learner.state_dict().items() if not k.startswith("online.backbone.")}

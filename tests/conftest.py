@@ -1,0 +1,20 @@
+"""Fixtures that more than one room needs, and the environment that every test runs in."""
+
+import os
+from pathlib import Path
+
+# Read once, at import, by the libraries concerned: no test reaches the network, and two cores are not fought over.
+os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", OMP_NUM_THREADS="2", MPLBACKEND="Agg")
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real images that the maintainers keep beside the checkout; where it is absent the test skips."""
+    folder = Path(os.environ.get("LADDER_HUB_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real images at {folder}; LADDER_HUB_TEST_DATA names another folder")
+    return folder

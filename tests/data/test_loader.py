@@ -1,0 +1,286 @@
+"""The same numbers whatever the workers and the batch size; failures as one line."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from conftest import jpeg, policy, write_tar
+
+from ladder_hub.data.chance import view_generator
+from ladder_hub.data.crops import crop, draw_crop, evaluation_crop
+from ladder_hub.data.loader import BadLedger, Batch, TwoViews, evaluation_batches, order
+from ladder_hub.data.photometric import draw, normalise
+from ladder_hub.data.shapes import ShapesSource
+from ladder_hub.data.sources import BadImage, DataError, open_source
+from ladder_hub.data.workers import worker_count
+from ladder_hub.errors import RunError
+
+POLICIES = (policy(blur=1.0, solarize=0.0), policy(blur=0.1))
+VIEWS = {"size": 24, "crop_scale": (0.2, 1.0), "crop_ratio": (0.75, 4 / 3), "flip": 0.5, "policies": POLICIES}
+
+
+def views(source, *, seed=0, batch_size=4, workers=0):
+    return TwoViews(source, **VIEWS, seed=seed, batch_size=batch_size, workers=workers)
+
+
+def joined(batches):
+    batches = list(batches)
+    return {
+        "indices": torch.cat([b.indices for b in batches]),
+        **{f"view {v}": torch.cat([b.views[v] for b in batches]) for v in (0, 1)},
+        **{f"photometric {v}": torch.cat([b.photometric[v] for b in batches]) for v in (0, 1)},
+    }
+
+
+def same(a, b):
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+class Broken(ShapesSource):
+    """Shapes, some of which can't be decoded."""
+
+    def __init__(self, count, bad):
+        super().__init__(count, split="train")
+        self.bad = set(bad)
+
+    def image(self, index):
+        if index in self.bad:
+            raise BadImage(self.key(index), "truncated")
+        return super().image(index)
+
+
+# -- order --
+
+
+def test_order_is_a_pure_permutation():
+    first = order(1000, seed=3, epoch=5)
+    assert first.dtype == np.int64
+    assert sorted(first) == list(range(1000))
+    assert (order(1000, seed=3, epoch=5) == first).all()
+    for seed, epoch in ((3, 6), (4, 5), (5, 3)):
+        assert (order(1000, seed=seed, epoch=epoch) != first).mean() > 0.9
+
+
+def test_order_is_pinned():
+    assert order(8, seed=0, epoch=0).tolist() == [0, 2, 1, 5, 4, 3, 6, 7]
+    assert order(1, seed=2**63 - 1, epoch=10**6).tolist() == [0]
+
+
+def test_views_have_streams_of_their_own():
+    firsts = {
+        view_generator(seed=seed, epoch=epoch, index=index, view=view).random()
+        for seed in range(3)
+        for epoch in range(3)
+        for index in range(20)
+        for view in range(2)
+    }
+    assert len(firsts) == 360
+
+
+# -- two views --
+
+
+def test_batch_is_what_its_parts_say():
+    source = ShapesSource(10, split="train")
+    batch = next(views(source, seed=7).batches(2, samples=4))
+    assert isinstance(batch, Batch)
+    assert batch.bad == []
+    assert batch.indices.tolist() == order(10, seed=7, epoch=2)[:4].tolist()
+    for view in range(2):
+        assert batch.views[view].dtype == torch.uint8
+        assert batch.views[view].shape == (4, 3, 24, 24)
+        assert batch.photometric[view].dtype == torch.float32
+        for place, index in enumerate(batch.indices.tolist()):
+            rng = view_generator(seed=7, epoch=2, index=index, view=view)
+            box = draw_crop(rng, 64, 64, scale=VIEWS["crop_scale"], ratio=VIEWS["crop_ratio"])
+            expected = crop(source.image(index), box, 24, rng.random() < 0.5)
+            assert torch.equal(batch.views[view][place], expected)
+            assert (batch.photometric[view][place].numpy() == draw(POLICIES[view], rng)).all()
+
+
+def test_workers_and_batch_size_do_not_matter(folder):
+    source = open_source(str(folder), split="train")
+    here = joined(views(source, batch_size=12).batches(1, samples=12))
+    for workers, batch_size in ((2, 3), (1, 4), (0, 2)):
+        assert same(
+            joined(views(source, batch_size=batch_size, workers=workers).batches(1, samples=12)), here
+        )
+
+
+def test_epochs_and_seeds_differ_and_repeat():
+    source = ShapesSource(12, split="train")
+    a = views(source)
+    first, second = joined(a.batches(0, samples=12)), joined(a.batches(1, samples=12))
+    assert not same(first, second)
+    assert same(joined(a.batches(0, samples=12)), first)
+    assert same(joined(views(source).batches(1, samples=12)), second)
+    assert not same(joined(views(source, seed=1).batches(0, samples=12)), first)
+
+
+def test_resuming_in_the_middle_of_an_epoch():
+    source = ShapesSource(12, split="train")
+    whole = joined(views(source).batches(3, samples=12))
+    rest = joined(views(source).batches(3, samples=12, start=8))
+    assert same(rest, {key: value[8:] for key, value in whole.items()})
+    assert list(views(source).batches(3, samples=12, start=12)) == []
+
+
+def test_workers_stay_from_epoch_to_epoch_and_an_epoch_can_be_left():
+    source = ShapesSource(24, split="train")
+    others = set(multiprocessing.active_children())
+    loader = views(source, workers=2)
+    next(loader.batches(0, samples=24))
+    before = set(multiprocessing.active_children()) - others
+    assert len(before) == 2
+    assert same(joined(loader.batches(1, samples=24)), joined(views(source).batches(1, samples=24)))
+    assert before <= set(multiprocessing.active_children())
+    assert all(worker.is_alive() for worker in before)
+
+
+def test_global_random_state_is_left_alone():
+    torch.manual_seed(0)
+    np.random.seed(0)
+    state = torch.get_rng_state()
+    list(views(ShapesSource(8, split="train"), workers=1).batches(0, samples=8))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_worker_count(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(5)), raising=False)
+    assert [worker_count(n) for n in (-1, 0, 3, 12)] == [5, 0, 3, 12]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    assert worker_count(-1) == 8
+
+
+def test_batch_pickles():
+    batch = next(views(ShapesSource(4, split="train")).batches(0, samples=4))
+    assert torch.equal(pickle.loads(pickle.dumps(batch)).views[1], batch.views[1])
+
+
+# -- what goes wrong --
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_bad_image_is_replaced_by_the_next(workers):
+    source = Broken(12, bad=[3, 4, 11])
+    batches = list(views(source, workers=workers).batches(0, samples=12))
+    asked = order(12, seed=0, epoch=0).tolist()
+    used = torch.cat([b.indices for b in batches]).tolist()
+    assert used == [{3: 5, 4: 5, 11: 0}.get(index, index) for index in asked]
+    bad = [key for b in batches for key, reason in b.bad if reason == "truncated"]
+    assert sorted(bad) == [source.key(i) for i in (3, 4, 4, 11)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_sixteen_bad_in_a_row(workers):
+    source = Broken(40, bad=range(40))
+    first = source.key(order(40, seed=0, epoch=0)[0])
+    with pytest.raises(DataError) as caught:
+        list(views(source, workers=workers).batches(0, samples=40))
+    assert str(caught.value) == f"16 images in a row can't be decoded, from {first} (truncated) in shapes:40"
+
+
+def test_a_worker_that_dies_is_one_line():
+    loader = views(ShapesSource(400, split="train"), workers=1)
+    batches = loader.batches(0, samples=400)
+    before = set(multiprocessing.active_children())
+    next(batches)
+    (worker,) = set(multiprocessing.active_children()) - before
+    os.kill(worker.pid, signal.SIGKILL)
+    with pytest.raises(RunError) as caught:
+        list(batches)
+    assert str(caught.value).startswith("a loader process died (")
+    assert str(caught.value).endswith("fewer than data.workers=1, or 0, needs less")
+    assert "\n" not in str(caught.value)
+
+
+def test_ctrl_c_reaches_the_main_process_only():
+    program = """
+        import os, signal, sys
+        from ladder_hub.data.loader import TwoViews
+        from ladder_hub.data.photometric import Policy
+        from ladder_hub.data.shapes import ShapesSource
+        policy = Policy(0.8, 0.4, 0.4, 0.2, 0.1, 0.2, 0.5, (0.1, 2.0), 0.2)
+        source = ShapesSource(2000, split="train")
+        loader = TwoViews(source, size=24, crop_scale=(0.2, 1.0), crop_ratio=(0.75, 1.5), flip=0.5,
+                          policies=(policy, policy), seed=0, batch_size=4, workers=2)
+        try:
+            for batch in loader.batches(0, samples=2000):
+                os.killpg(0, signal.SIGINT)
+        except KeyboardInterrupt:
+            sys.exit(7)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        start_new_session=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (7, "")
+
+
+def test_ledger():
+    ledger = BadLedger(total=100, max_bad=0.02)
+    a, b, c = ("a.jpg", "truncated"), ("b.jpg", "not an image"), ("c.jpg", "empty file")
+    assert ledger.add([a, b]) == [a, b]
+    assert ledger.add([a, a]) == []
+    assert len(ledger) == 2
+    with pytest.raises(RunError) as caught:
+        ledger.add([b, c])
+    assert str(caught.value) == (
+        "3 of 100 images can't be decoded, more than data.max_bad = 0.02: "
+        "a.jpg (truncated), b.jpg (not an image), c.jpg (empty file)"
+    )
+
+
+def test_ledger_names_five_and_tolerates_none_where_asked():
+    bad = [(f"{n}.jpg", "truncated") for n in range(7)]
+    with pytest.raises(RunError, match=r"^7 of 10 .* = 0: 0.jpg .*, 4.jpg \(truncated\), \.\.\.$"):
+        BadLedger(total=10, max_bad=0.0).add(bad)
+    assert len(BadLedger(total=10, max_bad=1.0).add(bad)) == 7
+
+
+# -- evaluation --
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_evaluation_batches(folder, workers):
+    source = open_source(str(folder), split="val")
+    batches = list(evaluation_batches(source, size=16, crop_pct=0.875, batch_size=5, workers=workers))
+    assert [len(images) for images, _, _ in batches] == [5, 5, 2]
+    images = torch.cat([images for images, _, _ in batches])
+    labels = torch.cat([labels for _, labels, _ in batches])
+    expected = torch.stack([evaluation_crop(source.image(i), 16, 0.875) for i in range(12)])
+    assert images.dtype == torch.float32
+    assert torch.equal(images, normalise(expected.float() / 255))
+    assert labels.tolist() == source.labels.tolist()
+    assert not any(bad for _, _, bad in batches)
+
+
+def test_evaluation_leaves_bad_images_out_and_names_them():
+    source = Broken(6, bad=[1, 4, 5])
+    got = list(
+        evaluation_batches(
+            source, indices=np.array([5, 1, 0, 2]), size=16, crop_pct=1.0, batch_size=2, workers=0
+        )
+    )
+    assert [len(images) for images, _, _ in got] == [0, 2]
+    assert got[1][1].tolist() == source.labels[[0, 2]].tolist()
+    assert got[0][2] == [(source.key(5), "truncated"), (source.key(1), "truncated")]
+
+
+def test_evaluation_without_labels(tmp_path):
+    path = write_tar(tmp_path / "s.tar", [("a.jpg", jpeg(0))])
+    (got,) = evaluation_batches(
+        open_source(str(path), split="val"), size=16, crop_pct=1.0, batch_size=2, workers=0
+    )
+    assert got[1] is None

@@ -1,0 +1,180 @@
+"""Each operation alone, then the whole chain, against torchvision on single float images."""
+
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms.v2.functional as F
+from conftest import policy
+
+from ladder_hub.data.chance import view_generator
+from ladder_hub.data.photometric import IMAGENET_MEAN, IMAGENET_STD, PARAMS, augment, draw, normalise
+
+SIDE = 32
+
+
+def images(count=6, side=SIDE):
+    generator = torch.Generator().manual_seed(0)
+    batch = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=generator)
+    batch[0] = batch[0, :1]  # one grey image: hue and saturation have nothing to hold on to
+    batch[1, :, : side // 2] = 0
+    batch[1, :, side // 2 :] = 255
+    return batch
+
+
+def neutral(count):
+    row = [0, 1, 1, 1, 0, 0, 1, 2, 3, 0, 0, 0]
+    return torch.tensor([row] * count, dtype=torch.float32)
+
+
+def torchvision_view(image, row):
+    """The definition: one image, one row, torchvision's functions in the documented order."""
+    x = image.float() / 255
+    jitters = [F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue]
+    if row[0]:
+        for number in row[5:9].astype(int):
+            x = jitters[number](x, float(row[1 + number])).clamp(0, 1)
+    if row[9]:
+        x = F.rgb_to_grayscale(x, num_output_channels=3)
+    if row[10]:
+        size = 2 * int(0.1 * image.shape[-1] / 2) + 1
+        x = F.gaussian_blur(x, [size, size], [float(row[10])] * 2)
+    return F.solarize(x, 0.5) if row[11] else x
+
+
+def check(batch, params, atol=2e-6):
+    ours = augment(batch, params)
+    assert ours.dtype == torch.float32
+    assert ours.shape == batch.shape
+    assert ours.is_contiguous()
+    theirs = torch.stack(
+        [torchvision_view(image, row) for image, row in zip(batch, params.numpy(), strict=True)]
+    )
+    torch.testing.assert_close(ours, theirs, atol=atol, rtol=0)
+
+
+@pytest.mark.parametrize("column", [1, 2, 3])
+@pytest.mark.parametrize("factor", [0.0, 0.6, 1.0, 1.4])
+def test_brightness_contrast_saturation(column, factor):
+    params = neutral(6)
+    params[:, 0], params[:, column] = 1, factor
+    check(images(), params)
+
+
+@pytest.mark.parametrize("shift", [-0.5, -0.1, -0.03, 0.07, 0.1, 0.5])
+def test_hue(shift):
+    params = neutral(6)
+    params[:, 0], params[:, 4] = 1, shift
+    check(images(), params, atol=5e-6)
+
+
+@pytest.mark.parametrize("column", [9, 11], ids=["grey", "solarize"])
+def test_grey_and_solarize(column):
+    params = neutral(6)
+    params[:, column] = 1
+    check(images(), params)
+
+
+@pytest.mark.parametrize("side", [32, 64, 70, 224])
+@pytest.mark.parametrize("sigma", [0.1, 0.7, 2.0])
+def test_blur(side, sigma):
+    params = neutral(3)
+    params[:, 10] = sigma
+    check(images(3, side), params)
+
+
+def test_solarize_threshold_is_half_inclusive():
+    params = neutral(1)
+    params[:, 11] = 1
+    batch = torch.tensor([127, 128], dtype=torch.uint8).view(1, 1, 1, 2).expand(1, 3, 2, 2).contiguous()
+    assert (augment(batch, params)[0, 0, 0] * 255).round().tolist() == [127, 127]
+
+
+def test_whole_chain_every_sample_its_own():
+    batch = images(64)
+    rows = [draw(policy(), view_generator(seed=1, epoch=0, index=i, view=0)) for i in range(64)]
+    params = torch.from_numpy(np.stack(rows))
+    # A grey, blur or solarisation on top of the jitter's rounding: the solarisation may tip at 0.5 exactly.
+    tipping = params[:, 11] > 0
+    params[tipping, 0] = 0
+    params[tipping, 10] = 0
+    check(batch, params, atol=2e-5)
+
+
+def test_a_sample_does_not_depend_on_its_neighbours():
+    batch = images(16)
+    rows = [draw(policy(blur=1.0), view_generator(seed=2, epoch=0, index=i, view=0)) for i in range(16)]
+    params = torch.from_numpy(np.stack(rows))
+    whole = augment(batch, params)
+    for place in (0, 5, 15):
+        alone = augment(batch[place : place + 1], params[place : place + 1])
+        torch.testing.assert_close(alone[0], whole[place], atol=1e-6, rtol=0)
+
+
+def test_neutral_rows_leave_the_image_alone_and_the_input_too():
+    batch = images()
+    before = batch.clone()
+    torch.testing.assert_close(augment(batch, neutral(6)), batch.float() / 255, atol=1e-7, rtol=0)
+    params = neutral(6)
+    params[:, 9:] = 1
+    augment(batch, params)
+    assert torch.equal(batch, before)
+
+
+def test_autocast_does_not_touch_it():
+    params = neutral(6)
+    params[:, 10] = 1.3
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = augment(images(), params)
+    assert torch.equal(inside, augment(images(), params))
+
+
+def test_channels_last_input():
+    params = neutral(6)
+    params[:, 0], params[:, 4], params[:, 10] = 1, 0.1, 1.0
+    theirs = augment(images(), params)
+    assert torch.equal(augment(images().contiguous(memory_format=torch.channels_last), params), theirs)
+
+
+def rows_of(chosen, count=4000):
+    return np.stack([draw(chosen, view_generator(seed=0, epoch=0, index=i, view=0)) for i in range(count)])
+
+
+def test_draws_have_the_probabilities_and_ranges_asked_for():
+    rows = rows_of(policy())
+    assert rows.shape == (4000, PARAMS)
+    assert rows.dtype == np.float32
+    for column, share in ((0, 0.8), (9, 0.2), (11, 0.2)):
+        assert abs(rows[:, column].mean() - share) < 0.03
+    assert abs((rows[:, 10] > 0).mean() - 0.5) < 0.03
+    for column, low, high in ((1, 0.6, 1.4), (2, 0.6, 1.4), (3, 0.8, 1.2), (4, -0.1, 0.1)):
+        values = rows[:, column]
+        assert low - 1e-6 <= values.min() < low + 0.01
+        assert high - 0.01 < values.max() <= high + 1e-6
+    sigmas = rows[rows[:, 10] > 0, 10]
+    assert 0.1 <= sigmas.min() < sigmas.max() <= 2.0
+    orders = {tuple(row) for row in rows[:, 5:9].astype(int)}
+    assert len(orders) == 24
+
+
+def test_probabilities_zero_and_one():
+    never = rows_of(policy(jitter=0.0, grey=0.0, blur=0.0, solarize=0.0), 50)
+    assert not never[:, [0, 9, 10, 11]].any()
+    always = rows_of(policy(jitter=1.0, grey=1.0, blur=1.0, solarize=1.0), 50)
+    assert always[:, [0, 9, 10, 11]].all()
+
+
+def test_a_probability_that_changes_leaves_other_draws_alone():
+    some, none = rows_of(policy(), 50), rows_of(policy(blur=0.0, grey=0.0), 50)
+    columns = [0, 1, 2, 3, 4, 5, 6, 7, 8, 11]
+    np.testing.assert_array_equal(some[:, columns], none[:, columns])
+
+
+def test_strength_above_one_does_not_give_negative_factors():
+    assert rows_of(policy(brightness=1.5), 500)[:, 1].min() >= 0
+
+
+def test_normalise():
+    x = torch.rand(2, 3, 5, 5)
+    torch.testing.assert_close(
+        normalise(x), F.normalize(x, list(IMAGENET_MEAN), list(IMAGENET_STD)), atol=1e-6, rtol=0
+    )

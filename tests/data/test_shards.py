@@ -1,0 +1,228 @@
+"""The index against webdataset's own reader, and shards that must be refused."""
+
+import gzip
+import io
+import pickle
+import tarfile
+
+import numpy as np
+import pytest
+import webdataset as wds
+from conftest import jpeg, write_tar
+
+from ladder_hub.data import tar_cache
+from ladder_hub.data.decode import decode
+from ladder_hub.data.sources import BadImage, DataError, open_source
+
+
+@pytest.fixture
+def pattern(tmp_path):
+    """Three shards of four labelled samples, written by webdataset."""
+    for shard in range(3):
+        with wds.TarWriter(str(tmp_path / f"train-{shard:06d}.tar")) as writer:
+            for place in range(4):
+                number = shard * 4 + place
+                sample = {"__key__": f"n{number:03d}", "jpg": jpeg(number), "cls": number % 3}
+                writer.write(sample | {"json": {"n": number}})
+    return f"{tmp_path}/train-{{000000..000002}}.tar"
+
+
+def test_agrees_with_webdataset(pattern):
+    source = open_source(pattern, split="train")
+    theirs = list(wds.WebDataset(pattern, shardshuffle=False))
+    assert len(source) == len(theirs) == 12
+    for index, sample in enumerate(theirs):
+        assert source.key(index) == f"train-{index // 4:06d}.tar:{sample['__key__']}.jpg"
+        assert source.labels[index] == int(sample["cls"])
+        assert (source.image(index) == decode(sample["jpg"])).all()
+
+
+def test_names_with_folders_dots_and_capitals(tmp_path):
+    members = [
+        ("./x.y/a.JPG", jpeg(0)),
+        ("./x.y/a.CLS", b"4\n"),
+        ("b.depth.png", jpeg(1, kind="PNG")),
+        ("b.jpg", jpeg(2)),
+        ("c.left.jpg", jpeg(3)),
+        ("README", b"no dot"),
+        (".hidden", b""),
+        ("d.txt", b"no image"),
+    ]
+    path = write_tar(tmp_path / "s.tar", members)
+    source = open_source(str(path), split="train")
+    names = [source.key(index) for index in range(len(source))]
+    assert names == ["s.tar:./x.y/a.JPG", "s.tar:b.jpg", "s.tar:c.left.jpg"]
+    theirs = [s["__key__"] for s in wds.WebDataset(str(path), shardshuffle=False)]
+    assert [key for key in theirs if not key.endswith("d")] == ["./x.y/a", "b", "c"]
+    assert source.labels is None  # only one sample has a class
+
+
+def test_long_and_foreign_names(tmp_path):
+    name = "ä" * 120 + ".jpg"
+    source = open_source(str(write_tar(tmp_path / "s.tar", [(name, jpeg(0))])), split="train")
+    assert source.key(0) == f"s.tar:{name}"
+    assert (source.image(0) == decode(jpeg(0))).all()
+
+
+def test_fingerprint(pattern):
+    source = open_source(pattern, split="train")
+    print_ = source.fingerprint()
+    digest = print_.pop("digest")
+    assert print_ == {"source": "shards", "name": "train-{000000..000002}.tar", "count": 12, "classes": 3}
+    assert open_source(pattern, split="val").fingerprint()["digest"] == digest
+    assert open_source(pattern.replace("2}", "1}"), split="val").fingerprint()["digest"] != digest
+
+
+def test_pickles_with_open_files(pattern):
+    source = open_source(pattern, split="train")
+    first = source.image(7)
+    assert (pickle.loads(pickle.dumps(source)).image(7) == first).all()
+
+
+def test_more_shards_than_files_kept_open(pattern, monkeypatch):
+    monkeypatch.setattr("ladder_hub.data.shards._OPEN_FILES", 1)
+    source = open_source(pattern, split="train")
+    for index in (0, 11, 5, 0):
+        assert (source.image(index) == decode(jpeg(index))).all()
+
+
+def test_bad_member_and_shard_that_shrinks(tmp_path):
+    path = write_tar(tmp_path / "s.tar", [("a.jpg", b"nonsense"), ("b.jpg", jpeg(0))])
+    source = open_source(str(path), split="train")
+    with pytest.raises(BadImage) as caught:
+        source.image(0)
+    assert (caught.value.key, caught.value.reason) == ("s.tar:a.jpg", "not an image")
+    with path.open("r+b") as file:
+        file.truncate(1600)
+    with pytest.raises(BadImage, match="the shard became shorter while in use"):
+        source.image(1)
+
+
+# -- cache --
+
+
+def test_second_opening_reads_the_cache(pattern, monkeypatch):
+    first = open_source(pattern, split="train")
+    monkeypatch.setattr(tar_cache, "build_index", lambda shards: pytest.fail("read the shards again"))
+    second = open_source(pattern, split="train")
+    assert [second.key(i) for i in range(12)] == [first.key(i) for i in range(12)]
+    assert (second.labels == first.labels).all()
+
+
+@pytest.mark.parametrize("damage", ["text", "cut", "lengths", "empty"])
+def test_corrupt_cache_is_rebuilt(pattern, monkeypatch, tmp_path, damage):
+    monkeypatch.setenv("LADDER_HUB_CACHE", str(tmp_path / "cache"))
+    open_source(pattern, split="train")
+    (file,) = (tmp_path / "cache").iterdir()
+    whole = file.read_bytes()
+    if damage == "lengths":
+        with np.load(file) as arrays:
+            changed = dict(arrays) | {"offset": arrays["offset"][:-1]}
+        np.savez(file, **changed)
+    else:
+        file.write_bytes({"text": b"hello", "cut": whole[: len(whole) // 2], "empty": b""}[damage])
+    source = open_source(pattern, split="train")
+    assert (source.image(11) == decode(jpeg(11))).all()
+    with np.load(file) as arrays:
+        assert len(arrays["offset"]) == 12
+    assert [f.name for f in (tmp_path / "cache").iterdir()] == [file.name]
+
+
+def test_changed_shard_is_read_again(tmp_path):
+    path = write_tar(tmp_path / "s.tar", [("a.jpg", jpeg(0))])
+    assert len(open_source(str(path), split="train")) == 1
+    write_tar(path, [("a.jpg", jpeg(0)), ("b.jpg", jpeg(1))])
+    assert len(open_source(str(path), split="train")) == 2
+
+
+def test_cache_that_cannot_be_written(pattern, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("LADDER_HUB_CACHE", str(tmp_path / "file"))
+    assert len(open_source(pattern, split="train")) == 12
+
+
+# -- shards that are refused --
+
+
+def message(path):
+    with pytest.raises(DataError) as caught:
+        open_source(str(path), split="train")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices(tmp_path, kind):
+    path = tmp_path / "s.tar"
+    with tarfile.open(path, "w") as tar:
+        info = tarfile.TarInfo("evil.jpg")
+        info.type, info.linkname = kind, "/etc/passwd"
+        tar.addfile(info)
+    assert (
+        message(path) == f"{path}: the member 'evil.jpg' is a link or a device; shards hold plain files only"
+    )
+
+
+@pytest.mark.parametrize("name", ["/etc/a.jpg", "../a.jpg", "x/../../a.jpg"])
+def test_names_that_leave_the_archive(tmp_path, name):
+    path = write_tar(tmp_path / "s.tar", [(name, jpeg(0))])
+    assert (
+        message(path) == f"{path}: the member {name!r} points out of the archive; pack it with relative names"
+    )
+
+
+@pytest.mark.parametrize("cut", ["in a header", "in the data", "between members"])
+def test_cut_shard(tmp_path, cut):
+    data = bytes(range(256)) * 8  # four blocks
+    whole = write_tar(tmp_path / "whole.tar", [("a.jpg", data), ("b.jpg", data)]).read_bytes()
+    path = tmp_path / "cut.tar"
+    path.write_bytes(whole[: {"in a header": 2560 + 100, "in the data": 4000, "between members": 2560}[cut]])
+    said = message(path)
+    assert said.startswith(f"{path} is cut short")
+    assert said.endswith("copy it again")
+
+
+def test_damaged_header_in_the_middle(tmp_path):
+    path = write_tar(tmp_path / "s.tar", [("a.jpg", b"x" * 512), ("b.jpg", b"x")])
+    data = bytearray(path.read_bytes())
+    data[1024 + 10] ^= 0xFF
+    path.write_bytes(data)
+    assert message(path) == f"{path} is cut short or damaged at byte 1024: no end mark; copy it again"
+
+
+def test_not_a_tar_and_compressed(tmp_path):
+    path = tmp_path / "s.tar"
+    path.write_bytes(b"hello" * 500)
+    assert message(path).startswith(f"{path} is not a tar archive (")
+    path.write_bytes(gzip.compress(write_tar(tmp_path / "t.tar", [("a.jpg", jpeg(0))]).read_bytes()))
+    assert (
+        message(path)
+        == f"{path} is compressed and can't be read at random places; unpack it to a plain .tar first"
+    )
+
+
+def test_empty_file_and_no_images(tmp_path):
+    (tmp_path / "e.tar").write_bytes(b"")
+    assert message(tmp_path / "e.tar").startswith(f"{tmp_path}/e.tar is ")
+    path = write_tar(tmp_path / "s.tar", [("a.txt", b"x")])
+    assert message(path) == f"no image in {path}: its 1 shard(s) hold other files only"
+
+
+def test_class_that_is_no_number(tmp_path):
+    path = write_tar(tmp_path / "s.tar", [("a.jpg", jpeg(0)), ("a.cls", b"cat")])
+    assert message(path) == f"{path}: a.cls holds 'cat', not a class number"
+
+
+def test_sparse_member_is_refused(tmp_path):
+    path = tmp_path / "s.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("a.jpg")
+        info.pax_headers = {
+            "GNU.sparse.major": "0",
+            "GNU.sparse.minor": "1",
+            "GNU.sparse.map": "0,3",
+            "GNU.sparse.size": "9",
+        }
+        info.size = 3
+        tar.addfile(info, io.BytesIO(b"abc"))
+    assert "is a link or a device" in message(path)

@@ -1,0 +1,103 @@
+"""What the user types, and the one line that answers where it can't be used."""
+
+import pytest
+from conftest import jpeg, write_tar
+
+from ladder_hub.data.sources import DataError, open_source
+from ladder_hub.errors import UserError
+
+
+def message(spec, split="train"):
+    with pytest.raises(DataError) as caught:
+        open_source(str(spec), split=split)
+    assert isinstance(caught.value, UserError)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_empty():
+    assert message("") == "data.train is empty: give a folder of images, tar shards, or shapes"
+    assert message("", "val") == "data.val is empty: give a folder of images, tar shards, or shapes"
+
+
+def test_missing_path_names_the_nearest_folder(tmp_path):
+    (tmp_path / "a").mkdir()
+    spec = tmp_path / "a" / "b" / "c"
+    assert (
+        message(spec) == f"data.train={spec} does not exist; the nearest folder that does is {tmp_path / 'a'}"
+    )
+
+
+def test_folder_without_images(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    said = message(tmp_path)
+    assert said.startswith(
+        f"no image in {tmp_path} or below it: looked for .jpg, .jpeg, .png, .webp, .tif, .bmp, .gif and"
+    )
+    assert said.endswith("other endings")
+
+
+def test_folder_of_shards(tmp_path):
+    write_tar(tmp_path / "train-000000.tar", [("a.jpg", jpeg(0))])
+    assert message(tmp_path) == (
+        f"{tmp_path} holds tar shards: name one ({tmp_path}/train-000000.tar) or all by a brace pattern"
+    )
+
+
+def test_missing_shards_of_a_pattern(tmp_path):
+    write_tar(tmp_path / "s-0.tar", [("a.jpg", jpeg(0))])
+    spec = f"{tmp_path}/s-{{0..3}}.tar"
+    assert message(spec) == f"{tmp_path}/s-1.tar is missing, 3 of the 4 shards of {spec} in all"
+
+
+def test_glob(tmp_path):
+    spec = f"{tmp_path}/*.tar"
+    assert message(spec) == f"data.train={spec}: * is not expanded; write train-{{000000..000005}}.tar"
+
+
+def test_unbalanced_brace(tmp_path):
+    spec = f"{tmp_path}/s-{{0..3.tar"
+    assert message(spec).startswith(f"{spec} is not a brace pattern (")
+
+
+@pytest.mark.parametrize(
+    "spec", ["https://x.org/a.tar", "pipe:cat a.tar", "s3://b/a-{0..3}.tar", "hf://datasets/x"]
+)
+def test_remote(spec):
+    assert message(spec, "val") == (
+        f"data.val={spec} is not read: download it first, then give the folder or the shards"
+    )
+
+
+def test_one_image(tmp_path):
+    (tmp_path / "a.JPG").write_bytes(jpeg(0))
+    spec = tmp_path / "a.JPG"
+    assert message(spec) == f"data.train={spec} is one image; give the folder that holds the images"
+
+
+def test_another_file(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"PK")
+    assert message(tmp_path / "a.zip") == (
+        f"data.train={tmp_path}/a.zip: a.zip is neither a folder nor a plain .tar"
+    )
+
+
+@pytest.mark.parametrize("number", ["", "0", "-3", "many", "1.5"])
+def test_count_of_shapes(number):
+    spec = f"shapes:{number}"
+    assert (
+        message(spec)
+        == f"data.train={spec}: the number of images must be a whole number above 0, as in shapes:512"
+    )
+
+
+def test_shapes():
+    assert len(open_source("shapes", split="train")) == 4096
+    assert len(open_source("shapes", split="val")) == 1024
+    assert len(open_source("shapes:7", split="val")) == 7
+
+
+def test_home_folder(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    source = open_source("~/pictures", split="train")
+    assert (len(source), source.spec) == (12, "~/pictures")
