@@ -55,9 +55,7 @@ def test_distribution_is_torchvisions(shape):
 def test_slender_image_falls_back_to_the_centre(shape, box):
     drawn = draw_crop(np.random.default_rng(0), *shape, scale=(0.9, 1.0), ratio=(0.75, 4 / 3))
     assert drawn == box
-    params = T.RandomResizedCrop(8, scale=(0.9, 1.0), ratio=(0.75, 4 / 3)).make_params(
-        [torch.empty(3, *shape)]
-    )
+    params = T.RandomResizedCrop(8, scale=(0.9, 1.0), ratio=(0.75, 4 / 3)).make_params([torch.empty(3, *shape)])
     assert drawn == tuple(params[k] for k in ("top", "left", "height", "width"))
 
 
@@ -65,9 +63,7 @@ def test_slender_image_falls_back_to_the_centre(shape, box):
 def test_pixels_are_torchvisions(flip):
     image = torch.randint(0, 256, (3, 50, 70), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     ours = crop(image, (5, 7, 30, 40), 24, flip)
-    theirs = F.resized_crop(
-        image, 5, 7, 30, 40, [24, 24], interpolation=F.InterpolationMode.BICUBIC, antialias=True
-    )
+    theirs = F.resized_crop(image, 5, 7, 30, 40, [24, 24], interpolation=F.InterpolationMode.BICUBIC, antialias=True)
     assert ours.dtype == torch.uint8
     assert torch.equal(ours, F.horizontal_flip(theirs) if flip else theirs)
 

@@ -3,7 +3,7 @@ import pickle
 
 import numpy as np
 import pytest
-from conftest import jpeg
+from pictures import jpeg
 
 from ladder_hub.data.decode import decode
 from ladder_hub.data.sources import BadImage, DataError, check_same_classes, open_source
@@ -95,8 +95,7 @@ def test_fingerprint_follows_the_content_and_hides_the_place(tmp_path):
 
 def test_fingerprint_of_a_train_folder_names_the_one_above(tmp_path):
     assert (
-        open_source(write(tmp_path / "birds" / "train", "a.jpg"), split="train").fingerprint()["name"]
-        == "birds/train"
+        open_source(write(tmp_path / "birds" / "train", "a.jpg"), split="train").fingerprint()["name"] == "birds/train"
     )
 
 
@@ -116,6 +115,5 @@ def test_same_classes(tmp_path):
     with pytest.raises(DataError) as caught:
         check_same_classes(train, val)
     assert str(caught.value) == (
-        "train and val have different classes (3 classes in train, 2 in val): "
-        f"'c' is in data.train={tmp_path}/t only"
+        f"train and val have different classes (3 classes in train, 2 in val): 'c' is in data.train={tmp_path}/t only"
     )

@@ -11,7 +11,7 @@ import textwrap
 import numpy as np
 import pytest
 import torch
-from conftest import jpeg, policy, write_tar
+from pictures import jpeg, policy, write_tar
 
 from ladder_hub.data.chance import view_generator
 from ladder_hub.data.crops import crop, draw_crop, evaluation_crop
@@ -109,9 +109,7 @@ def test_workers_and_batch_size_do_not_matter(folder):
     source = open_source(str(folder), split="train")
     here = joined(views(source, batch_size=12).batches(1, samples=12))
     for workers, batch_size in ((2, 3), (1, 4), (0, 2)):
-        assert same(
-            joined(views(source, batch_size=batch_size, workers=workers).batches(1, samples=12)), here
-        )
+        assert same(joined(views(source, batch_size=batch_size, workers=workers).batches(1, samples=12)), here)
 
 
 def test_epochs_and_seeds_differ_and_repeat():
@@ -269,9 +267,7 @@ def test_evaluation_batches(folder, workers):
 def test_evaluation_leaves_bad_images_out_and_names_them():
     source = Broken(6, bad=[1, 4, 5])
     got = list(
-        evaluation_batches(
-            source, indices=np.array([5, 1, 0, 2]), size=16, crop_pct=1.0, batch_size=2, workers=0
-        )
+        evaluation_batches(source, indices=np.array([5, 1, 0, 2]), size=16, crop_pct=1.0, batch_size=2, workers=0)
     )
     assert [len(images) for images, _, _ in got] == [0, 2]
     assert got[1][1].tolist() == source.labels[[0, 2]].tolist()
@@ -280,7 +276,5 @@ def test_evaluation_leaves_bad_images_out_and_names_them():
 
 def test_evaluation_without_labels(tmp_path):
     path = write_tar(tmp_path / "s.tar", [("a.jpg", jpeg(0))])
-    (got,) = evaluation_batches(
-        open_source(str(path), split="val"), size=16, crop_pct=1.0, batch_size=2, workers=0
-    )
+    (got,) = evaluation_batches(open_source(str(path), split="val"), size=16, crop_pct=1.0, batch_size=2, workers=0)
     assert got[1] is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision.transforms.v2.functional as F
-from conftest import policy
+from pictures import policy
 
 from ladder_hub.data.chance import view_generator
 from ladder_hub.data.photometric import IMAGENET_MEAN, IMAGENET_STD, PARAMS, augment, draw, normalise
@@ -46,9 +46,7 @@ def check(batch, params, atol=2e-6):
     assert ours.dtype == torch.float32
     assert ours.shape == batch.shape
     assert ours.is_contiguous()
-    theirs = torch.stack(
-        [torchvision_view(image, row) for image, row in zip(batch, params.numpy(), strict=True)]
-    )
+    theirs = torch.stack([torchvision_view(image, row) for image, row in zip(batch, params.numpy(), strict=True)])
     torch.testing.assert_close(ours, theirs, atol=atol, rtol=0)
 
 
@@ -175,6 +173,4 @@ def test_strength_above_one_does_not_give_negative_factors():
 
 def test_normalise():
     x = torch.rand(2, 3, 5, 5)
-    torch.testing.assert_close(
-        normalise(x), F.normalize(x, list(IMAGENET_MEAN), list(IMAGENET_STD)), atol=1e-6, rtol=0
-    )
+    torch.testing.assert_close(normalise(x), F.normalize(x, list(IMAGENET_MEAN), list(IMAGENET_STD)), atol=1e-6, rtol=0)

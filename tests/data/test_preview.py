@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import policy
+from pictures import policy
 from PIL import Image
 
 from ladder_hub.data.loader import TwoViews

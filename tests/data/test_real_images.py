@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import webdataset as wds
-from conftest import policy
+from pictures import policy
 from PIL import Image
 
 from ladder_hub.data.loader import TwoViews, evaluation_batches

@@ -22,9 +22,7 @@ def test_first_64_images_are_these_bits(split):
     digest = hashlib.sha256()
     for index in range(64):
         sample = source.sample(index)
-        digest.update(
-            sample.image.numpy().tobytes() + sample.masks.numpy().tobytes() + bytes(sample.labels.tolist())
-        )
+        digest.update(sample.image.numpy().tobytes() + sample.masks.numpy().tobytes() + bytes(sample.labels.tolist()))
     assert digest.hexdigest() == DIGESTS[split]
 
 

@@ -8,7 +8,7 @@ import tarfile
 import numpy as np
 import pytest
 import webdataset as wds
-from conftest import jpeg, write_tar
+from pictures import jpeg, write_tar
 
 from ladder_hub.data import tar_cache
 from ladder_hub.data.decode import decode
@@ -158,17 +158,13 @@ def test_links_and_devices(tmp_path, kind):
         info = tarfile.TarInfo("evil.jpg")
         info.type, info.linkname = kind, "/etc/passwd"
         tar.addfile(info)
-    assert (
-        message(path) == f"{path}: the member 'evil.jpg' is a link or a device; shards hold plain files only"
-    )
+    assert message(path) == f"{path}: the member 'evil.jpg' is a link or a device; shards hold plain files only"
 
 
 @pytest.mark.parametrize("name", ["/etc/a.jpg", "../a.jpg", "x/../../a.jpg"])
 def test_names_that_leave_the_archive(tmp_path, name):
     path = write_tar(tmp_path / "s.tar", [(name, jpeg(0))])
-    assert (
-        message(path) == f"{path}: the member {name!r} points out of the archive; pack it with relative names"
-    )
+    assert message(path) == f"{path}: the member {name!r} points out of the archive; pack it with relative names"
 
 
 @pytest.mark.parametrize("cut", ["in a header", "in the data", "between members"])
@@ -195,10 +191,7 @@ def test_not_a_tar_and_compressed(tmp_path):
     path.write_bytes(b"hello" * 500)
     assert message(path).startswith(f"{path} is not a tar archive (")
     path.write_bytes(gzip.compress(write_tar(tmp_path / "t.tar", [("a.jpg", jpeg(0))]).read_bytes()))
-    assert (
-        message(path)
-        == f"{path} is compressed and can't be read at random places; unpack it to a plain .tar first"
-    )
+    assert message(path) == f"{path} is compressed and can't be read at random places; unpack it to a plain .tar first"
 
 
 def test_empty_file_and_no_images(tmp_path):

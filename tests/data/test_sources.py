@@ -1,7 +1,7 @@
 """What the user types, and the one line that answers where it can't be used."""
 
 import pytest
-from conftest import jpeg, write_tar
+from pictures import jpeg, write_tar
 
 from ladder_hub.data.sources import DataError, open_source
 from ladder_hub.errors import UserError
@@ -23,9 +23,7 @@ def test_empty():
 def test_missing_path_names_the_nearest_folder(tmp_path):
     (tmp_path / "a").mkdir()
     spec = tmp_path / "a" / "b" / "c"
-    assert (
-        message(spec) == f"data.train={spec} does not exist; the nearest folder that does is {tmp_path / 'a'}"
-    )
+    assert message(spec) == f"data.train={spec} does not exist; the nearest folder that does is {tmp_path / 'a'}"
 
 
 def test_folder_without_images(tmp_path):
@@ -60,9 +58,7 @@ def test_unbalanced_brace(tmp_path):
     assert message(spec).startswith(f"{spec} is not a brace pattern (")
 
 
-@pytest.mark.parametrize(
-    "spec", ["https://x.org/a.tar", "pipe:cat a.tar", "s3://b/a-{0..3}.tar", "hf://datasets/x"]
-)
+@pytest.mark.parametrize("spec", ["https://x.org/a.tar", "pipe:cat a.tar", "s3://b/a-{0..3}.tar", "hf://datasets/x"])
 def test_remote(spec):
     assert message(spec, "val") == (
         f"data.val={spec} is not read: download it first, then give the folder or the shards"
@@ -77,18 +73,13 @@ def test_one_image(tmp_path):
 
 def test_another_file(tmp_path):
     (tmp_path / "a.zip").write_bytes(b"PK")
-    assert message(tmp_path / "a.zip") == (
-        f"data.train={tmp_path}/a.zip: a.zip is neither a folder nor a plain .tar"
-    )
+    assert message(tmp_path / "a.zip") == (f"data.train={tmp_path}/a.zip: a.zip is neither a folder nor a plain .tar")
 
 
 @pytest.mark.parametrize("number", ["", "0", "-3", "many", "1.5"])
 def test_count_of_shapes(number):
     spec = f"shapes:{number}"
-    assert (
-        message(spec)
-        == f"data.train={spec}: the number of images must be a whole number above 0, as in shapes:512"
-    )
+    assert message(spec) == f"data.train={spec}: the number of images must be a whole number above 0, as in shapes:512"
 
 
 def test_shapes():
