@@ -89,7 +89,7 @@ def write_artifact(
         }
         for name, value in (("config", config), ("provenance", facts), ("metrics", entries)):
             (new / f"{name}.json").write_text(_json(value), encoding="utf-8")
-        (new / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+        (new / "recipe.toml").write_text(recipe.published().to_toml(), encoding="utf-8")
         draw_curves(log, new / "curves.png")
         card = render_card(recipe=recipe, config=config, provenance=facts, metrics=entries)
         (new / "README.md").write_text(card, encoding="utf-8")

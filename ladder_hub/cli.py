@@ -1,5 +1,6 @@
-"""The verbs of `ladder-hub`: parse, call, print. Nothing is decided here, and nothing heavy imported before a verb
-needs it: `--help` and `list` answer without torch.
+"""The verbs of `ladder-hub`: parse, call, print. Nothing is decided here.
+
+Nothing heavy is imported before a verb needs it: `--help`, `recipes` and `list` answer without torch.
 """
 
 import json

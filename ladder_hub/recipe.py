@@ -205,8 +205,17 @@ class Recipe(Section):
         """The resolved recipe; `load_recipe` reads it back to an equal one."""
         return tomli_w.dumps(json.loads(self.model_dump_json()))
 
+    def published(self) -> Self:
+        """The recipe as an artifact carries it: without this machine's device and folders."""
+        data = self.data.model_copy(update={"train": Path(self.data.train).name, "val": Path(self.data.val).name})
+        init = Path(self.init).name if Path(self.init).exists() else self.init
+        return self.model_copy(update={"out": "", "device": "auto", "data": data, "init": init})
+
     def fingerprint(self) -> str:
-        """SHA-256 of what decides the numbers: the recipe without names, places and logging."""
+        """SHA-256 of what decides the numbers beside the images, whose own digest is in the provenance.
+
+        Left out are names, places, loader processes and logging.
+        """
         keys = json.loads(self.model_dump_json(exclude=_NOT_IN_FINGERPRINT))
         return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
 
@@ -218,7 +227,7 @@ _NOT_IN_FINGERPRINT: Any = {
     "out": True,
     "license": True,
     "log": True,
-    "data": {"workers"},
+    "data": {"train", "val", "workers"},
     "views": {"preview"},
 }
 

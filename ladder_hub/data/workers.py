@@ -55,10 +55,10 @@ class BatchWorkers(Generic[Made]):
 
     def __init__(self, maker: Maker[Made], *, workers: int, pin: bool = False) -> None:
         self.workers = worker_count(workers)
-        self._plan: list[list[Any]] = []
+        self._plan = _Plan()
         self._loader: DataLoader[Any] = DataLoader(
             _Requests(maker),
-            batch_sampler=_Plan(self),
+            batch_sampler=self._plan,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             collate_fn=_as_made,
@@ -75,7 +75,7 @@ class BatchWorkers(Generic[Made]):
             UserError, RunError: whatever the maker raised.
             RunError: a worker process died.
         """
-        self._plan = plan
+        self._plan.requests = plan
         if not plan:
             return
         with _child_signal_kept():
@@ -91,16 +91,19 @@ class BatchWorkers(Generic[Made]):
 
 
 class _Plan:
-    """The loader's sampler: this run's lists of requests."""
+    """The loader's sampler: this run's lists of requests.
 
-    def __init__(self, owner: BatchWorkers[Any]) -> None:
-        self._owner = owner
+    It must not lead back to the loader: a loader that only the cycle collector frees waits 5 s for each worker.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[list[Any]] = []
 
     def __iter__(self) -> Iterator[list[Any]]:
-        return iter(self._owner._plan)
+        return iter(self.requests)
 
     def __len__(self) -> int:
-        return len(self._owner._plan)
+        return len(self.requests)
 
 
 def worker_count(workers: int) -> int:

@@ -21,7 +21,7 @@ from ladder_hub.settings import Section, apply_override, validated
 
 
 class EvalData(Section):
-    """Labelled images; what is left out is taken from the recipe that trained the model."""
+    """Labelled images; what is left out is taken from the recipe of the run that the model lies in."""
 
     train: str = ""
     val: str = ""
@@ -96,7 +96,9 @@ def _data(settings: KnnSettings, artifact: Artifact) -> tuple[str, str]:
     asked = settings.data
     if asked.train and asked.val:
         return asked.train, asked.val
-    trained = load_recipe(str(artifact.folder / "recipe.toml")).data if artifact.recipe else EvalData()
+    # An artifact's own recipe names no folders; the run's, one up, does.
+    recipe = artifact.folder.parent / "recipe.toml"
+    trained = load_recipe(str(recipe)).data if recipe.is_file() else EvalData()
     data = asked.train or trained.train, asked.val or trained.val
     for key, spec in zip(("data.train", "data.val"), data, strict=True):
         if not spec:

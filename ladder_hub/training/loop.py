@@ -153,7 +153,7 @@ class Loop:
             if broken:
                 raise RunError(
                     f"the loss of {names[broken[0]]} is no number at step {step}; {self._last_checkpoint()}; see "
-                    f"{self.log.path}, then try a lower optim.base_lr, a longer optim.warmup_epochs or precision=float32"
+                    f"{self.log.path}, then try a lower optim.base_lr or precision=float32"
                 )
         self._unchecked.clear()
 

@@ -41,7 +41,7 @@ def spread(projection: Tensor) -> Spread:
     variance = unit.var(dim=0, unbiased=False).mean()
     gram = unit.T @ unit if width < count else unit @ unit.T
     singular = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
-    share = singular / singular.sum()
+    share = singular / singular.sum().clamp_min(torch.finfo(singular.dtype).tiny)  # all zero: rank 1, not 0 / 0
     rank = torch.special.entr(share).sum().exp()
     std, rank_ = torch.stack([variance.sqrt() * width**0.5, rank]).tolist()
     return Spread(std, rank_)

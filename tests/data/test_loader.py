@@ -1,5 +1,6 @@
 """The same numbers whatever the workers and the batch size; failures as one line."""
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -140,6 +141,23 @@ def test_workers_stay_from_epoch_to_epoch_and_an_epoch_can_be_left():
     assert same(joined(loader.batches(1, samples=24)), joined(views(source).batches(1, samples=24)))
     assert before <= set(multiprocessing.active_children())
     assert all(worker.is_alive() for worker in before)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_workers_end_with_the_last_reference(whole):
+    """Left to the cycle collector, each worker would be waited for, five seconds each."""
+    others = set(multiprocessing.active_children())
+    gc.disable()
+    try:
+        loader = views(ShapesSource(24, split="train"), workers=2)
+        batches = loader.batches(0, samples=24)
+        for _ in batches if whole else [next(batches)]:
+            pass
+        assert len(set(multiprocessing.active_children()) - others) == 2
+        del loader, batches
+        assert not set(multiprocessing.active_children()) - others
+    finally:
+        gc.enable()
 
 
 def test_global_random_state_is_left_alone():

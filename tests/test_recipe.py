@@ -1,0 +1,156 @@
+"""Every shipped recipe loads and takes two steps; every refusal is one line that says what to do."""
+
+import tomllib
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ladder_hub._shipped import shipped
+from ladder_hub.errors import UserError
+from ladder_hub.recipe import Recipe, load_recipe, recipe_names
+from ladder_hub.siamese.levels import LEVELS
+from ladder_hub.training.inputs import open_inputs, two_views
+from ladder_hub.training.state import TrainState
+
+NAMES = recipe_names()
+PARTS = {"base", "tiny64"}
+SMALL = ["model.backbone=test_resnet", "heads.hidden=16", "heads.out=8", "data.train=shapes:8", "data.image_size=32"]
+SMALL += ["batch_size=4", "micro_batch=4", "data.workers=0", "precision=float32", "device=cpu"]
+
+
+def test_all_recipes_are_found() -> None:
+    files = {path.stem for path in shipped("recipes").glob("*.toml")}
+    assert set(NAMES) == files - PARTS
+    assert len(NAMES) == 17
+    for method in LEVELS:
+        assert {f"{method}_{epochs}e" for epochs in (100, 200, 400)} | {f"tiny64_{method}"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_trains(name: str) -> None:
+    recipe = load_recipe(name, SMALL)
+    assert recipe.ladder == LEVELS[recipe.method]
+    inputs = open_inputs(recipe)
+    state = TrainState(recipe, torch.device("cpu"), steps_per_epoch=2)
+    before = state.learner.online.backbone.conv1.weight.clone()
+    for batch in two_views(recipe, inputs.train, state.device).batches(0, samples=8):
+        losses = state.advance([batch]).losses
+        assert all(0 <= loss.item() <= 8 for loss in losses.values())
+    assert state.step == 2
+    assert not torch.equal(before, state.learner.online.backbone.conv1.weight)
+
+
+@pytest.mark.parametrize("epochs", [100, 200, 400])
+@pytest.mark.parametrize("method", LEVELS)
+def test_the_papers_protocol(method: str, epochs: int) -> None:
+    recipe = load_recipe(f"{method}_{epochs}e")
+    assert (recipe.method, recipe.epochs, recipe.batch_size) == (method, epochs, 4096)
+    assert recipe.learning_rate == pytest.approx(7.2)
+    assert recipe.optim.weight_decay == 1e-6
+    assert recipe.target.base_momentum == 0.99
+    assert (recipe.views.blur, recipe.views.solarize) == ((1.0, 0.1), (0.0, 0.2))
+    assert (recipe.heads.hidden, recipe.heads.out) == (4096, 256)
+
+
+def test_a_recipe_survives_its_own_toml(tmp_path) -> None:
+    recipe = load_recipe("ladder_dense_200e", ["data.train=/a/b", "optim.base_lr=0.3", "seed=7"])
+    (tmp_path / "recipe.toml").write_text(recipe.to_toml())
+    assert load_recipe(str(tmp_path / "recipe.toml")) == recipe
+    assert "base" not in tomllib.loads(recipe.to_toml())
+
+
+def test_fingerprint_is_of_what_decides_the_numbers() -> None:
+    def fingerprint(*overrides: str) -> str:
+        return load_recipe("ladder_byol_200e", overrides).fingerprint()
+
+    assert fingerprint() == fingerprint("out=x", "data.workers=3", "log.every=1", "device=cpu", "data.train=y")
+    assert len({fingerprint(), fingerprint("seed=1"), fingerprint("optim.base_lr=0.3"), fingerprint("epochs=3")}) == 4
+
+
+def test_what_is_published_names_no_folder_of_this_machine() -> None:
+    recipe = load_recipe("byol_200e", ["data.train=/home/me/secret/train-{0..3}.tar", "out=/home/me/runs", "device=cpu"])
+    assert "home" not in recipe.published().to_toml()
+    assert recipe.published().data.train == "train-{0..3}.tar"
+
+
+def test_a_ladder_of_ones_own(tmp_path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        'base = "base"\ndescription = "four dense rungs"\nmethod = "all_dense"\nepochs = 100\n'
+        + "".join(f'[[levels]]\nstage = "res{k}"\nloss = "dense"\nweight = 0.5\n' for k in range(2, 6))
+    )
+    recipe = load_recipe(str(tmp_path / "mine.toml"))
+    assert [(level.name, level.weight) for level in recipe.ladder] == [(f"res{k}.dense", 0.5) for k in range(2, 6)]
+    assert recipe.name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["epoch=3"], "unknown key 'epoch'; did you mean epochs?"),
+        (["image_size=32"], "unknown key 'image_size'; did you mean data.image_size?"),
+        (["optim.lr=1"], "unknown key 'optim.lr'"),
+        (["epochs=many"], "epochs: input should be a valid integer, got 'many'"),
+        (["epochs=1.5"], "epochs: input should be a valid integer"),
+        (["epochs=0"], "epochs: input should be greater than or equal to 1, got 0"),
+        (["optim.base_lr=nan"], "optim.base_lr: input should be a finite number"),
+        (["epochs"], "'epochs' is not key=value"),
+        (["data=3"], "data is a table; set one of its keys: data.train"),
+        (["epochs.x=3"], "epochs.x: epochs is a value, not a table"),
+        (["micro_batch=100"], "micro_batch: 100 does not divide batch_size 4096; try micro_batch=128"),
+        (["method=laddr_byol"], "did you mean ladder_byol?"),
+        (["optim.warmup_epochs=200"], "optim.warmup_epochs: 200.0 must be below epochs = 200"),
+        (["views.crop_scale=[0.5,0.1]"], "views.crop_scale: the first number must not exceed the second"),
+        (["views.crop_scale=[0.5,1.5]"], "views.crop_scale: a crop can't exceed the image, got 1.5"),
+        (["levels=[{stage='res9',loss='global'}]"], "levels.0.stage: input should be 'res2', 'res3', 'res4' or 'res5'"),
+        (["levels=[{stage='res2',loss='dense'}]"], "levels: these are not those of ladder_byol; give the ladder a"),
+        (["method=x", "levels=[{stage='res2',loss='dense'},{stage='res2',loss='global'}]"], "a stage is named twice"),
+    ],
+)
+def test_refusals(overrides: list[str], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_recipe("ladder_byol_200e", overrides)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_refused_files(tmp_path) -> None:
+    def refusal(text: str) -> str:
+        (tmp_path / "r.toml").write_text(text)
+        with pytest.raises(UserError) as error:
+            load_recipe(str(tmp_path / "r.toml"))
+        return str(error.value)
+
+    assert "r.toml is not TOML" in refusal("epochs = ")
+    assert "`base` leads back to this file" in refusal('base = "r"')
+    assert "base = 'nowhere' is neither beside it nor" in refusal('base = "nowhere"')
+    assert "the key 'description' is missing" in refusal('base = "base"\nmethod = "byol"\nepochs = 20')
+    assert "unknown key 'epochz'; did you mean epochs?" in refusal(
+        'base = "base"\ndescription = ""\nmethod = "byol"\nepochs = 20\nepochz = 3'
+    )
+    with pytest.raises(UserError, match="no recipe 'quickstrt'; did you mean quickstart?"):
+        load_recipe("quickstrt")
+    with pytest.raises(UserError, match="no recipe file at absent.toml"):
+        load_recipe("absent.toml")
+
+
+@settings(max_examples=200, deadline=None)
+@given(key=st.sampled_from(["epochs", "seed", "data.train", "views.blur", "levels", "x.y", ""]), text=st.text())
+def test_any_override_gives_a_recipe_or_one_line(key: str, text: str) -> None:
+    try:
+        recipe = load_recipe("quickstart", [f"{key}={text}"])
+    except UserError as error:
+        assert str(error)
+    else:
+        assert isinstance(recipe, Recipe)
+
+
+def test_the_seed_decides_the_network() -> None:
+    def first_weights(seed: int) -> np.ndarray:
+        recipe = load_recipe("quickstart", [*SMALL, f"seed={seed}"])
+        return TrainState(recipe, torch.device("cpu"), steps_per_epoch=2).learner.online.backbone.conv1.weight.detach()
+
+    assert torch.equal(first_weights(0), first_weights(0))
+    assert not torch.equal(first_weights(0), first_weights(1))
