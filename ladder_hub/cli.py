@@ -4,6 +4,7 @@ Nothing heavy is imported before a verb needs it: `--help`, `recipes` and `list`
 """
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
@@ -100,6 +101,9 @@ def info(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The console command. Errors are one line on standard error: status 2 the user's, 1 the run's."""
+    # Read when torch is first imported: idle OpenMP threads that spin take the cores from the loader's processes,
+    # and a step on two cores takes several times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:

@@ -304,9 +304,7 @@ def _check_method(recipe: Recipe) -> None:
     if len({stage for stage, _ in names}) < len(names):
         raise ValueError("levels: a stage is named twice; a dense level holds the global loss of its stage too")
     if known is not None and recipe.ladder != known:
-        raise ValueError(
-            f"levels: these are not the levels of {recipe.method}; give the ladder a method name of its own"
-        )
+        raise ValueError(f"levels: these are not those of {recipe.method}; give the ladder a method name of its own")
 
 
 def _nearest_divisor(whole: int, wanted: int) -> int:

@@ -1,10 +1,11 @@
 """kNN against scikit-learn and against the definition."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
-from statistics import NormalDist
 
 from ladder_hub.backbone import build_backbone
 from ladder_hub.data.sources import open_source

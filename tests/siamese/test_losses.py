@@ -47,9 +47,7 @@ def test_global_loss_and_its_gradient(seed: int) -> None:
     loss = global_loss(tensor, torch.tensor(target))
     loss.backward()
     assert loss.item() == pytest.approx(_global(prediction, target), abs=1e-6)
-    np.testing.assert_allclose(
-        tensor.grad, _finite_difference(lambda x: _global(x, target), prediction), atol=1e-6
-    )
+    np.testing.assert_allclose(tensor.grad, _finite_difference(lambda x: _global(x, target), prediction), atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -10,7 +10,10 @@ from ladder_hub.training.optim import build_lars, build_schedule, target_momentu
 
 
 def test_lars_is_byols() -> None:
-    """u = g + wd w, times eta |w| / |u|, through momentum; biases and norms: plain momentum (DeepMind's release)."""
+    """(g + wd w) eta |w| / (|g| + wd |w|), through momentum; biases and norms: plain momentum.
+
+    The denominator is mmselfsup's and timm's; DeepMind's is |g + wd w|, the same to 1e-6 at BYOL's weight decay.
+    """
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)).double()
     decay, eta, lr, m = 0.1, 0.02, 0.5, 0.9
@@ -24,8 +27,8 @@ def test_lars_is_byols() -> None:
             p.grad = torch.randn(p.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(step))
             update = p.grad.clone()
             if p.ndim > 1:
-                update += decay * expected[name]
-                update *= eta * expected[name].norm() / update.norm()
+                norm = expected[name].norm()
+                update = (p.grad + decay * expected[name]) * eta * norm / (p.grad.norm() + decay * norm + 1e-8)
             buffers[name] = m * buffers[name] + update
             expected[name] = expected[name] - lr * buffers[name]
         optimizer.step()

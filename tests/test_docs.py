@@ -1,0 +1,69 @@
+"""The docs against the code: every command parses, every name exists, every snippet is Python."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ladder_hub import cli
+from ladder_hub.recipe import load_recipe, recipe_names
+from ladder_hub.siamese.levels import LEVELS
+
+REPOSITORY = Path(__file__).parent.parent
+PAGES = sorted(REPOSITORY.glob("*.md"))
+TEXT = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    return [(name, body) for name, text in TEXT.items() for body in re.findall(rf"```{language}\n(.*?)```", text, re.S)]
+
+
+def commands() -> list[str]:
+    """Every `ladder-hub ...` in a shell block or between backticks."""
+    lines = [line for _, body in blocks("sh") for line in body.splitlines()]
+    lines += [code for text in TEXT.values() for code in re.findall(r"`(ladder-hub [a-z][^`]*)`", text)]
+    return [part.strip() for line in lines for part in line.split("&&") if part.strip().startswith("ladder-hub ")]
+
+
+def test_what_was_found() -> None:
+    assert [page.name for page in PAGES] == ["CHANGELOG.md", "CONTRIBUTING.md", "README.md"]
+    assert len(commands()) >= 8
+    assert len(blocks("python")) == 3
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_parses(command: str) -> None:
+    words = shlex.split(command)[1:]
+    verbs = {c.name or c.callback.__name__ for c in cli.app.registered_commands} | {"eval"}
+    assert words[0] in verbs
+    settings = dict(word.split("=", 1) for word in words if "=" in word)
+    if words[0] == "train" and "recipe" in settings:
+        name = settings.pop("recipe")
+        load_recipe(name, [f"{key}={value}" for key, value in settings.items()])
+
+
+@pytest.mark.parametrize(("page", "body"), blocks("python"))
+def test_every_snippet_is_python(page: str, body: str) -> None:
+    compile(body, page, "exec")
+
+
+def test_the_readme_names_every_verb_method_and_recipe() -> None:
+    readme = TEXT["README.md"]
+    for command in cli.app.registered_commands:
+        assert f"ladder-hub {command.name or command.callback.__name__}" in readme
+    for name in [*LEVELS, *recipe_names()]:
+        assert name in readme, name
+
+
+def test_paths_in_the_tree_exist() -> None:
+    tree = TEXT["README.md"].split("## What is where")[1]
+    paths = [name for name in re.findall(r"[\w/]+(?:/|\.py|\.toml)", tree) if not name.startswith("arxiv")]
+    assert len(paths) > 15
+    for name in paths:
+        assert (REPOSITORY / name).exists() or (REPOSITORY / "ladder_hub" / name).exists(), name
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_no_path_of_a_machine(name: str) -> None:
+    assert not re.search(r"/(work|home|root|tmp)/", TEXT[name])

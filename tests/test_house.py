@@ -1,0 +1,141 @@
+"""The house: who may import whom, and what using weights must never bring in."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "ladder_hub"
+
+# A room may import itself, the rooms named here, and nothing else of ours.
+ROOMS: dict[str, set[str]] = {
+    "errors": set(),
+    "_shipped": set(),
+    "__init__": {"models", "recipe", "training"},  # names that load on first use
+    "__main__": {"cli"},
+    # using weights
+    "weights": {"errors"},
+    "registry": {"_shipped", "errors"},
+    "backbone": {"errors"},
+    "hub": {"errors"},
+    "receipt": {"backbone", "registry", "weights"},
+    "models": {"registry", "backbone", "hub", "receipt"},
+    "pyramid": {"backbone", "errors"},
+    # training
+    "settings": {"errors"},
+    "progress": set(),
+    "device": {"errors"},
+    "siamese": {"backbone"},
+    "data": {"errors"},
+    "recipe": {"_shipped", "errors", "settings", "siamese"},
+    # publishing
+    "curves": set(),
+    "card": {"__init__", "backbone", "recipe"},
+    "artifact": {"__init__", "backbone", "card", "curves", "errors", "models", "recipe", "weights"},
+    # judging
+    "downstream": {
+        "__init__",
+        "artifact",
+        "backbone",
+        "data",
+        "device",
+        "errors",
+        "models",
+        "progress",
+        "recipe",
+        "settings",
+    },
+    "training": {
+        "__init__",
+        "artifact",
+        "backbone",
+        "data",
+        "device",
+        "downstream",
+        "errors",
+        "models",
+        "progress",
+        "recipe",
+        "siamese",
+        "weights",
+    },
+    "info": {"artifact", "backbone", "models", "registry"},
+    "cli": {"errors", "recipe", "training", "downstream", "registry", "info"},
+}
+USING_WEIGHTS = ["ladder_hub.models", "ladder_hub.pyramid", "ladder_hub.hub"]
+NOT_FOR_USERS = (
+    "typer",
+    "pydantic",
+    "ladder_hub.training",
+    "ladder_hub.data",
+    "ladder_hub.siamese",
+    "ladder_hub.recipe",
+)
+
+
+def room(module: str) -> str:
+    """`ladder_hub.data.loader` lies in the room `data`."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "ladder_hub"}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ladder_hub":
+            names = [alias.name for alias in node.names]
+            plain = node.module == "ladder_hub"
+            found |= {f"ladder_hub.{name}" for name in names} if plain else {node.module}
+        assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: relative import"
+    return {room(name) for name in found}
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def test_every_room_is_in_the_table() -> None:
+    rooms = {room("ladder_hub." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts)) for path in FILES}
+    assert rooms == set(ROOMS)
+    assert len(FILES) > 50
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down_only(path: Path) -> None:
+    here = room("ladder_hub." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts))
+    assert imports(path) - {here} <= ROOMS[here]
+
+
+def test_the_table_has_no_loop() -> None:
+    order: list[str] = []
+    pending = {name: set(below) - {"__init__"} for name, below in ROOMS.items()}
+    while pending:
+        free = [name for name, below in pending.items() if below <= set(order)]
+        assert free, f"a loop among {sorted(pending)}"
+        order += free
+        pending = {name: below for name, below in pending.items() if name not in free}
+
+
+def brought_in(modules: list[str]) -> set[str]:
+    code = f"import sys, importlib\nfor m in {modules!r}: importlib.import_module(m)\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_using_weights_brings_in_no_trainer() -> None:
+    loaded = brought_in(USING_WEIGHTS)
+    assert [name for name in NOT_FOR_USERS if name in loaded] == []
+
+
+def test_that_check_can_fail() -> None:
+    loaded = brought_in(["ladder_hub.training.run"])
+    assert [name for name in NOT_FOR_USERS if name not in loaded] == ["typer"]
+
+
+def test_importing_the_package_costs_nothing() -> None:
+    loaded = brought_in(["ladder_hub"])
+    assert {name for name in loaded if name.startswith("ladder_hub")} == {"ladder_hub"}
+    assert "torch" not in loaded

@@ -1,0 +1,65 @@
+"""The wheel, installed elsewhere, finds its recipes and zoo; so does the checkout."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ladder_hub._shipped import shipped
+from ladder_hub.recipe import recipe_names
+from ladder_hub.registry import list_models
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    words = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_recipes_zoo_types_and_no_data(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert sum(name.startswith("ladder_hub/recipes/") for name in names) == len(recipe_names()) + 2
+    assert {"ladder_hub/zoo/index.toml", "ladder_hub/py.typed"} <= set(names)
+    assert all(name.startswith("ladder_hub") for name in names)
+    assert max(zipfile.ZipFile(wheel).infolist(), key=lambda item: item.file_size).file_size < 200_000
+
+
+def test_an_installed_wheel_lists_recipes_and_models(wheel: Path, tmp_path: Path) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(tmp_path),
+        str(wheel),
+    ]
+    subprocess.run(words, check=True, capture_output=True)
+    code = (
+        "import ladder_hub, ladder_hub.recipe as r, ladder_hub.registry as m, ladder_hub._shipped as s\n"
+        "print(ladder_hub.__file__); print(s.shipped('recipes'))\n"
+        "print(*r.recipe_names()); print(*m.list_models()); r.load_recipe('quickstart')"
+    )
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd="/", env=env, capture_output=True, text=True, check=True)
+    package, recipes, names, models = done.stdout.splitlines()
+    assert Path(package).is_relative_to(tmp_path)
+    assert Path(recipes) == tmp_path / "ladder_hub" / "recipes"
+    assert names.split() == recipe_names()
+    assert models.split() == list_models()
+
+
+def test_a_checkout_finds_them_at_its_root() -> None:
+    assert shipped("recipes") == REPOSITORY / "recipes"
+    assert shipped("zoo") == REPOSITORY / "zoo"

@@ -1,0 +1,297 @@
+"""Whole runs on a small network: what they leave, the same bits twice, and every way they refuse or stop."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+from safetensors.torch import load_file
+
+import ladder_hub
+from ladder_hub.artifact import write_artifact
+from ladder_hub.backbone import build_backbone
+from ladder_hub.errors import RunError, UserError
+from ladder_hub.recipe import load_recipe
+from ladder_hub.training.log import read_log
+from ladder_hub.training.run import train
+
+SMALL = ["model.backbone=test_resnet", "heads.hidden=32", "heads.out=16", "data.image_size=32", "batch_size=8"]
+SMALL += ["micro_batch=4", "data.train=shapes:32", "data.val=shapes:16", "epochs=2", "optim.warmup_epochs=1"]
+SMALL += ["data.workers=0", "log.every=1", "knn.every=1", "knn.bank=16", "device=cpu", "precision=float32"]
+
+
+def run(out: Path, *overrides: str, resume: Path | None = None, said: io.StringIO | None = None):
+    console = Console(file=said or io.StringIO(), width=200)
+    if resume:
+        return train(resume=resume, overrides=overrides, console=console)
+    return train("tiny64_ladder_dense", [*SMALL, f"out={out}", *overrides], console=console)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "artifact" / "model.safetensors")
+
+
+def deterministic(folder: Path) -> list[dict]:
+    """The log without its two figures that depend on the clock."""
+    return [{k: v for k, v in r.items() if k not in ("samples_per_second", "data_wait")} for r in read_log(folder)]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "mine"
+    run(out)
+    return out
+
+
+def test_what_a_run_leaves(finished: Path) -> None:
+    assert {path.name for path in finished.iterdir() if not path.name.startswith("events.")} == {
+        "recipe.toml",
+        "log.jsonl",
+        "checkpoints",
+        "artifact",
+    }
+    assert any(path.name.startswith("events.") for path in finished.iterdir())
+    assert len(list((finished / "checkpoints").iterdir())) == 2
+    assert {path.name for path in (finished / "artifact").iterdir()} == {
+        "model.safetensors",
+        "ladder_heads.safetensors",
+        "config.json",
+        "README.md",
+        "recipe.toml",
+        "provenance.json",
+        "metrics.json",
+        "curves.png",
+    }
+
+
+def test_the_log_says_what_each_level_does(finished: Path) -> None:
+    steps = [record for record in read_log(finished) if "losses" in record]
+    assert [record["step"] for record in steps] == list(range(1, 9))
+    assert [record["epoch"] for record in steps] == [0] * 4 + [1] * 4
+    for record in steps:
+        assert set(record["losses"]) == {"res2.dense", "res3.dense", "res4.global", "res5.global"}
+        assert (
+            set(record["std"])
+            == set(record["rank"])
+            == {f"res{k}.global" for k in range(2, 6)}
+            | {
+                "res2.dense",
+                "res3.dense",
+            }
+        )
+        weighted = sum(
+            weight * record["losses"][name]
+            for name, weight in zip(record["losses"], (1 / 16, 1 / 8, 1 / 4, 1), strict=True)
+        )
+        assert record["loss"] == pytest.approx(weighted, rel=1e-5)
+    assert [record["epoch"] for record in read_log(finished) if "knn" in record] == [0]
+
+
+def test_the_artifact_is_the_online_backbone_and_says_what_was_measured(finished: Path) -> None:
+    newest = max((finished / "checkpoints").iterdir())
+    state = torch.load(newest, weights_only=True)["learner"]
+    for name, value in weights(finished).items():
+        assert torch.equal(value, state[f"online.backbone.{name}"]), name
+    metrics = json.loads((finished / "artifact" / "metrics.json").read_text())
+    assert [(m["protocol"], m["metric"], m["n"]) for m in metrics] == [
+        ("knn:k20-t0.07", "top1", 16),
+        ("knn:k20-t0.07", "top5", 16),
+    ]
+    assert all(0 <= m["baseline"] <= 1 for m in metrics)
+    provenance = json.loads((finished / "artifact" / "provenance.json").read_text())
+    assert provenance["samples_seen"] == 64
+    assert provenance["data"]["count"] == 32
+    model = ladder_hub.create_model(str(finished), features_only=True)
+    assert [tuple(m.shape[2:]) for m in model.eval()(torch.zeros(1, 3, 64, 64))] == [(16, 16), (8, 8), (4, 4), (2, 2)]
+
+
+def test_one_seed_gives_the_same_bits_and_workers_do_not_matter(finished: Path, tmp_path: Path) -> None:
+    again = run(tmp_path / "again", "data.workers=2", "log.every=1").folder
+    assert all(torch.equal(value, weights(finished)[name]) for name, value in weights(again).items())
+    assert deterministic(again) == deterministic(finished)
+    first, second = ((f / "artifact" / "model.safetensors").read_bytes() for f in (finished, again))
+    assert first == second
+
+
+def test_another_seed_gives_others(finished: Path, tmp_path: Path) -> None:
+    other = run(tmp_path / "other", "seed=1", "data.val=").folder
+    assert any(not torch.equal(value, weights(finished)[name]) for name, value in weights(other).items())
+
+
+def test_a_resumed_run_ends_in_the_same_bits(finished: Path, tmp_path: Path) -> None:
+    """A real process, asked to stop by SIGTERM in the middle of an epoch."""
+    out = tmp_path / "stopped"
+    words = ["train", "recipe=tiny64_ladder_dense", *SMALL, f"out={out}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ladder_hub", *words], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    for line in process.stderr:
+        if "step 3/8" in line:
+            process.send_signal(signal.SIGTERM)
+            break
+    rest = process.stderr.read()
+    assert process.wait() == 130
+    assert f"go on with: ladder-hub train resume={out}" in rest
+    assert "Traceback" not in rest
+    run(out, "data.workers=2", resume=out)
+    assert deterministic(out) == deterministic(finished)
+    assert (out / "artifact" / "model.safetensors").read_bytes() == (
+        finished / "artifact" / "model.safetensors"
+    ).read_bytes()
+
+
+def test_resume_refuses_what_would_change_the_numbers(finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="epochs can't change when a run goes on; only device, data.workers"):
+        run(tmp_path, "epochs=9", resume=finished)
+    with pytest.raises(UserError, match="no run there"):
+        run(tmp_path, resume=tmp_path)
+    (tmp_path / "recipe.toml").write_text("")
+    with pytest.raises(UserError, match="it left no checkpoint; start it anew"):
+        run(tmp_path, resume=tmp_path)
+
+
+def test_a_folder_that_exists_is_not_overwritten(finished: Path) -> None:
+    before = sorted(finished.iterdir())
+    with pytest.raises(UserError, match=r"out=.* exists; name another folder, or go on with its run"):
+        run(finished)
+    assert sorted(finished.iterdir()) == before
+
+
+def test_runs_without_a_folder_of_their_own_are_numbered(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    overrides = [o for o in SMALL if not o.startswith("data.val")] + ["epochs=1", "optim.warmup_epochs=0"]
+    for expected in ("runs/tiny64_byol", "runs/tiny64_byol-2"):
+        assert train("tiny64_byol", overrides, console=Console(file=io.StringIO())).folder == Path(expected)
+
+
+def test_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    out = tmp_path / "nan"
+    run(out, "data.val=", "epochs=1", "optim.warmup_epochs=0")
+    state = torch.load(max((out / "checkpoints").iterdir()), weights_only=True)
+    state["learner"]["predictors.res4_global.layers.3.weight"].fill_(float("nan"))
+    keys = load_recipe(str(out / "recipe.toml"), ["epochs=3"])
+    (out / "recipe.toml").write_text(keys.to_toml())
+    torch.save(state, out / "checkpoints" / "step_000000004.pt")
+    with pytest.raises(RunError) as error:
+        run(out, resume=out)
+    message = str(error.value)
+    assert message.startswith("the loss of res4.global is no number at step 5; the last good checkpoint is")
+    assert "step_000000004.pt; see" in message
+    assert "log.jsonl, then try a lower optim.base_lr" in message
+    assert not any("step_000000008" in str(path) for path in (out / "checkpoints").iterdir())
+
+
+@pytest.fixture
+def collapsed(tmp_path: Path) -> Path:
+    """An artifact whose network gives every image the same features."""
+    backbone = build_backbone("test_resnet")
+    for parameter in backbone.parameters():
+        torch.nn.init.zeros_(parameter)
+    recipe = load_recipe("tiny64_byol", ["model.backbone=test_resnet"])
+    write_artifact(tmp_path / "constant", backbone=backbone, recipe=recipe, provenance={}, metrics=[], log=[])
+    return tmp_path / "constant"
+
+
+def test_collapse_is_told_and_can_stop_the_run(collapsed: Path, tmp_path: Path) -> None:
+    said = io.StringIO()
+    run(tmp_path / "warn", f"init={collapsed}", "data.val=", said=said)
+    lines = [line for line in said.getvalue().splitlines() if line.startswith("warning: ")]
+    assert {line.split()[1] for line in lines} >= {"res2.dense", "res2.global", "res5.global"}
+    assert "has collapsed at step 2: the standard deviation of its unit vectors is 0.00 of 1/sqrt(d)" in lines[0]
+    with pytest.raises(RunError, match=r"res2\.\w+ has collapsed at step 2"):
+        run(tmp_path / "stop", f"init={collapsed}", "data.val=", "on_collapse=stop")
+
+
+def test_init_from_a_run(finished: Path, tmp_path: Path) -> None:
+    """With the same ladder everything goes on; the baseline is then the network that was started from."""
+    again = run(tmp_path / "more", f"init={finished}", "optim.base_lr=1e-9", "target.base_momentum=1.0")
+    ours, theirs = weights(again.folder), weights(finished)
+    for name, value in theirs.items():
+        if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            torch.testing.assert_close(ours[name], value, atol=1e-6, rtol=1e-5)
+    heads = load_file(again.folder / "artifact" / "ladder_heads.safetensors")
+    before = load_file(finished / "artifact" / "ladder_heads.safetensors")
+    torch.testing.assert_close(heads["target.backbone.conv1.weight"], before["target.backbone.conv1.weight"])
+    old = json.loads((finished / "artifact" / "metrics.json").read_text())
+    assert [m["baseline"] for m in again.metrics] == [m["value"] for m in old]
+
+
+def test_init_must_be_the_same_network(finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a test_resnet, model.backbone is resnet10t; make them equal"):
+        run(tmp_path / "x", f"init={finished}", "model.backbone=resnet10t")
+    with pytest.raises(UserError, match="no weights are published"):
+        run(tmp_path / "x", "init=ladder_byol_r50")
+    assert not (tmp_path / "x").exists()
+
+
+def picture_folder(folder: Path, good: int, bad: int) -> Path:
+    folder.mkdir()
+    for number in range(good):
+        Image.new("RGB", (40, 40), (number * 9 % 255, 30, 60)).save(folder / f"{number:03}.png")
+    for number in range(bad):
+        (folder / f"bad{number}.jpg").write_bytes(b"no picture")
+    return folder
+
+
+def test_bad_images_are_skipped_counted_and_named(tmp_path: Path) -> None:
+    folder, said = picture_folder(tmp_path / "images", 15, 1), io.StringIO()
+    out = run(tmp_path / "run", f"data.train={folder}", "data.val=", "data.max_bad=0.1", said=said).folder
+    assert said.getvalue().count("skipped bad0.jpg: ") == 1
+    assert [record["bad"][0][0] for record in read_log(out) if "bad" in record] == ["bad0.jpg"]
+    assert json.loads((out / "artifact" / "provenance.json").read_text())["bad_images"] == 1
+
+
+def test_too_many_bad_images_stop_the_run(tmp_path: Path) -> None:
+    folder = picture_folder(tmp_path / "images", 15, 3)
+    with pytest.raises(RunError, match=r"of 18 images can't be decoded, more than data.max_bad = 0.01: bad\d.jpg"):
+        run(tmp_path / "run", f"data.train={folder}", "data.val=")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.train="], "data.train is empty: give a folder of images, tar shards, or shapes"),
+        (["data.train=shapes:5"], "has 5 images, fewer than batch_size = 8: try batch_size=4 micro_batch=4"),
+        (["data.train=/no/such/folder"], "/no/such/folder"),
+        (["device=cuda:7"], "device=cuda:7 is not on this machine; try device=auto or device=cpu"),
+        (["model.backbone=resnet5O"], "did you mean resnet50"),
+        (["model.backbone=vit_tiny_patch16_224"], "no feature pyramid"),
+    ],
+)
+def test_refusals_before_anything_is_written(overrides: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        run(tmp_path / "run", *overrides)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_validation_needs_labels_and_the_same_classes(tmp_path: Path) -> None:
+    folder = picture_folder(tmp_path / "images", 9, 0)
+    with pytest.raises(UserError, match="has no labels, which kNN needs"):
+        run(tmp_path / "run", f"data.train={folder}")
+
+
+def test_preview_writes_a_picture_and_stops(tmp_path: Path) -> None:
+    assert run(tmp_path / "run", f"views.preview={tmp_path / 'views.png'}") is None
+    with Image.open(tmp_path / "views.png") as picture:
+        assert picture.width > 500
+    assert not (tmp_path / "run").exists()
+
+
+def test_time_left_is_told_in_a_log_too(tmp_path: Path) -> None:
+    said = io.StringIO()
+    run(tmp_path / "run", "data.val=", said=said)
+    lines = [line for line in said.getvalue().splitlines() if line.startswith("epoch ")]
+    assert len(lines) == 8
+    assert "res2.dense" in lines[0]
+    assert "left 0:00" in lines[-1]
+    assert time.strptime(lines[0].rsplit(" ", 1)[1], "%M:%S")
