@@ -69,6 +69,7 @@ class Loop:
         views = two_views(self.recipe, self.inputs.train, state.device)
         task = self.display.task("train", state.steps, state.step)
         while state.step < state.steps:
+            self._between_epochs()
             self._epoch(views, task)
         task.close()
 
@@ -91,7 +92,12 @@ class Loop:
                 self._interrupt()
         if state.epoch % recipe.log.checkpoint == 0 or state.step == state.steps:
             self._checkpoint()
-        if recipe.knn.every and state.epoch % recipe.knn.every == 0 and state.step < state.steps:
+
+    def _between_epochs(self) -> None:
+        """The online kNN that is due here, unless the part of the run before this one has logged it."""
+        state, every = self.state, self.recipe.knn.every
+        due = every and state.step and state.step % (every * state.steps_per_epoch) == 0
+        if due and not any("knn" in record and record["step"] == state.step for record in self.log.records):
             self._log_knn()
 
     def _waiting(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, ...]]:

@@ -219,7 +219,7 @@ def test_init_from_a_run(finished: Path, tmp_path: Path) -> None:
             torch.testing.assert_close(ours[name], value, atol=1e-6, rtol=1e-5)
     heads = load_file(again.folder / "artifact" / "ladder_heads.safetensors")
     before = load_file(finished / "artifact" / "ladder_heads.safetensors")
-    torch.testing.assert_close(heads["target.backbone.conv1.weight"], before["target.backbone.conv1.weight"])
+    torch.testing.assert_close(heads["target.backbone.conv1.0.weight"], before["target.backbone.conv1.0.weight"])
     old = json.loads((finished / "artifact" / "metrics.json").read_text())
     assert [m["baseline"] for m in again.metrics] == [m["value"] for m in old]
 
