@@ -12,6 +12,7 @@ from ladder_hub.artifact import Artifact, add_metrics, read_artifact
 from ladder_hub.backbone import STAGE_NAMES
 from ladder_hub.data.sources import open_source
 from ladder_hub.device import pick_device
+from ladder_hub.downstream.features import Extractor
 from ladder_hub.downstream.knn import check_labels, evaluate_knn, protocol
 from ladder_hub.errors import UserError
 from ladder_hub.models import create_model, resolve
@@ -62,23 +63,20 @@ def eval_knn(model: str, overrides: Sequence[str] = (), *, console: Console | No
     train_spec, val_spec = _data(settings, artifact)
     train, val = open_source(train_spec, split="train"), open_source(val_spec, split="val")
     check_labels(train, val)
-    backbone: Any = create_model(model, pretrained=True).to(device, memory_format=torch.channels_last)
+    backbone: Any = create_model(model, pretrained=True).to(device).to(memory_format=torch.channels_last)
     stages = STAGE_NAMES if settings.stage == "all" else (settings.stage,)
     with Display(console or Console(stderr=True)) as display:
         task = display.task("kNN", len(train) + len(val))
-        scores = evaluate_knn(
-            backbone,
-            train,
-            val,
-            k=settings.k,
-            temperature=settings.temperature,
-            stages=stages,
+        extractor = Extractor(
             size=backbone.pretrained_cfg["input_size"][-1],
             crop_pct=backbone.pretrained_cfg["crop_pct"],
             device=device,
             batch_size=settings.batch_size,
             workers=settings.data.workers,
             advance=task.advance,
+        )
+        scores = evaluate_knn(
+            backbone, train, val, extractor, k=settings.k, temperature=settings.temperature, stages=stages
         )
     name = protocol(settings.k, settings.temperature)
     facts = {"weights": backbone.load_receipt.digest, "train": train.fingerprint(), "val": val.fingerprint()}

@@ -1,7 +1,7 @@
 """The loop: step, look, log, measure, checkpoint; and every reason to stop before the end."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ladder_hub.data.loader import BadLedger, Batch, TwoViews
+from ladder_hub.downstream.features import Extractor
 from ladder_hub.downstream.knn import Score, evaluate_knn
 from ladder_hub.errors import RunError
 from ladder_hub.progress import Display, Task, step_line
@@ -36,7 +37,7 @@ class Loop:
         display: Display,
         stop: StopSignals,
         seconds: float = 0.0,
-        bad: tuple[tuple[str, str], ...] = (),
+        bad: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.state, self.inputs, self.folder, self.log, self.display = state, inputs, folder, log, display
         self.recipe = state.recipe
@@ -196,18 +197,15 @@ class Loop:
             if self._stop.received:  # a measurement follows a checkpoint: nothing is lost
                 self._interrupt()
 
-        (score,) = evaluate_knn(
-            backbone,
-            train,
-            val,
-            k=keys.knn.k,
-            temperature=keys.knn.temperature,
+        extractor = Extractor(
             size=keys.data.image_size,
             crop_pct=keys.data.crop_pct,
             device=self.state.device,
             workers=keys.data.workers,
-            bank=bank,
             advance=advance,
+        )
+        (score,) = evaluate_knn(
+            backbone, train, val, extractor, k=keys.knn.k, temperature=keys.knn.temperature, bank=bank
         )
         task.close()
         return score

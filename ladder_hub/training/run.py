@@ -79,10 +79,10 @@ def train(
     folder = folder or _new_folder(keys)
     # ---- the loop ----
     log = RunLog(folder, after=saved["step"] if saved else -1)
-    seconds, bad = 0.0, ()
+    seconds, bad = 0.0, []
     if saved:
         state.load_state_dict(saved)
-        seconds, bad = saved["seconds"], tuple((key, reason) for key, reason in saved["bad"])
+        seconds, bad = saved["seconds"], [(key, reason) for key, reason in saved["bad"]]
     with Display(console) as display, StopSignals() as stop:
         display.say(_headline(keys, state, inputs, folder))
         loop = Loop(state, inputs, folder=folder, log=log, display=display, stop=stop, seconds=seconds, bad=bad)
@@ -176,6 +176,7 @@ def _publish(loop: Loop, scores: tuple[Score, Score] | None) -> None:
         samples_seen=state.samples,
         wall_seconds=round(loop.seconds, 1),
         bad_images=len(loop.bad),
+        command="ladder-hub train recipe=recipe.toml data.train=IMAGES",
     )
     metrics = []
     if scores is not None and inputs.val is not None:

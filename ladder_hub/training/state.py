@@ -27,7 +27,7 @@ class TrainState:
         self.steps_per_epoch = steps_per_epoch
         self.steps = recipe.epochs * steps_per_epoch
         self.step = 0
-        self.learner = build_learner(recipe).to(device, memory_format=torch.channels_last).train()
+        self.learner = build_learner(recipe).to(device).to(memory_format=torch.channels_last).train()
         keys = recipe.optim
         self.optimizer = build_lars(
             self.learner,
@@ -121,7 +121,7 @@ def build_learner(recipe: Recipe) -> Learner:
 
 
 def _load_backbone(backbone: nn.Module, recipe: Recipe) -> None:
-    source = create_model(recipe.init, pretrained=True)
+    source: Any = create_model(recipe.init, pretrained=True)
     found = source.load_receipt.architecture
     if found != recipe.model.backbone:
         raise UserError(f"init={recipe.init} is a {found}, model.backbone is {recipe.model.backbone}; make them equal")

@@ -9,7 +9,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from ladder_hub.backbone import build_backbone
 from ladder_hub.data.sources import open_source
-from ladder_hub.downstream.knn import evaluate_knn, extract, knn_scores, protocol
+from ladder_hub.downstream.features import Extractor
+from ladder_hub.downstream.knn import evaluate_knn, knn_scores, protocol
 from ladder_hub.downstream.metrics import wilson
 
 K, T = 5, 0.07
@@ -50,8 +51,8 @@ def test_one_pass_reads_all_stages_and_leaves_the_network_alone() -> None:
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     val = open_source("shapes:24", split="val")
     seen: list[int] = []
-    keys = {"size": 64, "crop_pct": 1.0, "batch_size": 10, "workers": 0, "device": torch.device("cpu")}
-    found, labels = extract(backbone, val, stages=("res3", "res5"), advance=seen.append, **keys)
+    extractor = Extractor(64, 1.0, torch.device("cpu"), batch_size=10, workers=0, advance=seen.append)
+    found, labels = extractor.read(backbone, val, ("res3", "res5"))
     assert set(found) == {"res3", "res5"}
     assert seen == [10, 10, 4]
     assert labels.tolist() == val.labels.tolist()
@@ -68,12 +69,12 @@ def test_one_pass_reads_all_stages_and_leaves_the_network_alone() -> None:
 def test_the_training_set_recognises_itself_and_shuffled_labels_give_chance() -> None:
     backbone = build_backbone("test_resnet")
     train = open_source("shapes:200", split="train")
-    keys = {"size": 64, "crop_pct": 1.0, "workers": 0, "device": torch.device("cpu")}
-    (own,) = evaluate_knn(backbone, train, train, k=1, **keys)
+    extractor = Extractor(64, 1.0, torch.device("cpu"), workers=0)
+    (own,) = evaluate_knn(backbone, train, train, extractor, k=1)
     assert (own.top1, own.n) == (1.0, 200)
     shuffled = open_source("shapes:200", split="train")
     shuffled.labels = np.random.default_rng(0).permutation(train.labels)
-    (chance,) = evaluate_knn(backbone, shuffled, train, k=20, **keys)
+    (chance,) = evaluate_knn(backbone, shuffled, train, extractor, k=20)
     low, high = wilson(chance.top1, 200)
     assert low < 1 / len(train.class_names) < high
 

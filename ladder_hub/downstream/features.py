@@ -1,0 +1,67 @@
+"""Frozen features: one pass over the images gives every stage that is asked for."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ladder_hub.backbone import pyramid
+from ladder_hub.data.loader import evaluation_batches
+from ladder_hub.data.sources import Source
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """How images become features; the protocol's preprocessing, and where it is computed."""
+
+    size: int
+    """Side of the input in pixels."""
+    crop_pct: float
+    """Share of the shorter side that the centre crop takes."""
+    device: torch.device
+    batch_size: int = 256
+    workers: int = -1
+    """Loader processes; -1: one a core, at most 8."""
+    advance: Callable[[int], None] = lambda _: None
+    """Told the number of images of each batch."""
+
+    @torch.inference_mode()
+    def read(
+        self, backbone: nn.Module, source: Source, stages: Sequence[str], *, indices: np.ndarray | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Globally pooled maps as unit vectors, and labels.
+
+        Args:
+            backbone: on `device`; read in eval mode and left as it was found.
+            source: labelled images. Undecodable ones are left out.
+            stages: any of res2..res5.
+            indices: int64, which of the images; None: all.
+
+        Returns:
+            {stage: float32 (N, C)} and int64 (N,).
+        """
+        features: dict[str, list[Tensor]] = {stage: [] for stage in stages}
+        labels = [torch.empty(0, dtype=torch.int64)]
+        training = backbone.training
+        backbone.eval()
+        try:
+            for images, classes, _bad in evaluation_batches(
+                source,
+                indices=indices,
+                size=self.size,
+                crop_pct=self.crop_pct,
+                batch_size=self.batch_size,
+                workers=self.workers,
+            ):
+                assert classes is not None
+                images = images.to(self.device, memory_format=torch.channels_last)
+                for stage, feature_map in pyramid(backbone, images, stages).items():
+                    features[stage].append(F.normalize(feature_map.float().mean((2, 3)), dim=1))
+                labels.append(classes)
+                self.advance(len(images))
+        finally:
+            backbone.train(training)
+        return {stage: torch.cat(parts) for stage, parts in features.items()}, torch.cat(labels).to(self.device)
