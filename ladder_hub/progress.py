@@ -3,8 +3,10 @@
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 
 class Display:
@@ -19,23 +21,28 @@ class Display:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False),
-            TextColumn("{task.fields[state]}"),
-            console=console,
-            disable=not console.is_terminal,
         )
+        # The figures have a line of their own: beside the bar they would push the time out of a narrow terminal.
+        self._figures = Text(no_wrap=True, overflow="ellipsis")
+        self._live = Live(Group(self._bar, self._figures), console=console, transient=True)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self.console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self._live.stop()
 
     def task(self, name: str, total: int, done: int = 0) -> "Task":
         """A new line of progress."""
         return Task(self._bar, name, total, done)
+
+    def show(self, figures: str) -> None:
+        """Replace the line of figures under the bars."""
+        self._figures.plain = figures
 
     def say(self, message: str) -> None:
         """A line that stays."""
@@ -47,30 +54,32 @@ class Task:
 
     def __init__(self, bar: Progress, name: str, total: int, done: int) -> None:
         self._bar = bar
-        self._id = bar.add_task(name, total=total, completed=done, state="")
+        self._id = bar.add_task(name, total=total, completed=done)
 
     def advance(self, count: int = 1) -> None:
         """So many more units are done."""
         self._bar.advance(self._id, count)
 
-    def describe(self, name: str, state: str = "") -> None:
-        """Change what the line says."""
-        self._bar.update(self._id, description=name, state=state)
+    def describe(self, name: str) -> None:
+        """Change the line's name."""
+        self._bar.update(self._id, description=name)
 
     def close(self) -> None:
         """Take the line away."""
         self._bar.remove_task(self._id)
 
 
+def step_state(record: dict[str, Any]) -> str:
+    """What a logging step found: total and level losses, the lowest spread of any head, speed."""
+    losses = "  ".join(f"{name} {value:.3f}" for name, value in record["losses"].items())
+    spread, speed = min(record["std"].values()), record["samples_per_second"]
+    return f"loss {record['loss']:.3f}  {losses}  std {spread:.2f}  {speed:6.1f} img/s"
+
+
 def step_line(record: dict[str, Any], *, epochs: int, steps: int, seconds_left: float) -> str:
     """A logging step in one aligned line, for logs that nobody watches live."""
-    losses = "  ".join(f"{name} {value:.3f}" for name, value in record["losses"].items())
-    spread = min(record["std"].values())
-    return (
-        f"epoch {record['epoch'] + 1:>3}/{epochs}  step {record['step']:>{len(str(steps))}}/{steps}  "
-        f"loss {record['loss']:.3f}  {losses}  std {spread:.2f}  "
-        f"{record['samples_per_second']:6.1f} img/s  left {clock(seconds_left)}"
-    )
+    place = f"epoch {record['epoch'] + 1:>3}/{epochs}  step {record['step']:>{len(str(steps))}}/{steps}"
+    return f"{place}  {step_state(record)}  left {clock(seconds_left)}"
 
 
 def clock(seconds: float) -> str:

@@ -12,7 +12,7 @@ from ladder_hub.data.loader import BadLedger, Batch, TwoViews
 from ladder_hub.downstream.features import Extractor
 from ladder_hub.downstream.knn import Score, evaluate_knn
 from ladder_hub.errors import RunError
-from ladder_hub.progress import Display, Task, step_line
+from ladder_hub.progress import Display, Task, step_line, step_state
 from ladder_hub.siamese.learner import Output
 from ladder_hub.training.checkpoint import newest_checkpoint, save_checkpoint
 from ladder_hub.training.inputs import Inputs, two_views
@@ -73,6 +73,7 @@ class Loop:
             self._between_epochs()
             self._epoch(views, task)
         task.close()
+        self.display.show("")
 
     def _epoch(self, views: TwoViews, task: Task) -> None:
         """The rest of the epoch that the state stands in."""
@@ -138,11 +139,11 @@ class Loop:
         }
         self._interval, self._waited = (now, state.step), 0.0
         self.log.write(record)
-        left = (now - self._started) / (state.step - self._first_step) * (state.steps - state.step)
-        line = step_line(record, epochs=self.recipe.epochs, steps=state.steps, seconds_left=left)
-        task.describe(f"epoch {record['epoch'] + 1}/{self.recipe.epochs}", line.partition("  loss ")[2])
+        task.describe(f"epoch {record['epoch'] + 1}/{self.recipe.epochs}")
+        self.display.show(step_state(record))
         if not self.display.console.is_terminal:
-            self.display.say(line)
+            left = (now - self._started) / (state.step - self._first_step) * (state.steps - state.step)
+            self.display.say(step_line(record, epochs=self.recipe.epochs, steps=state.steps, seconds_left=left))
         self._check_spread(spreads)
 
     def _place(self) -> dict[str, Any]:
