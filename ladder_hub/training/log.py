@@ -6,6 +6,8 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
+from ladder_hub.weights import write_whole
+
 
 class RunLog:
     """Appends records to `folder/log.jsonl` and to TensorBoard; continues an interrupted log after step `after`.
@@ -17,8 +19,7 @@ class RunLog:
     def __init__(self, folder: Path, *, after: int = -1) -> None:
         self.path = folder / "log.jsonl"
         self.records = [record for record in read_log(folder) if record["step"] <= after]
-        text = "".join(json.dumps(record) + "\n" for record in self.records)
-        self.path.write_text(text, encoding="utf-8")
+        write_whole(self.path, [(json.dumps(record) + "\n").encode() for record in self.records])
         purge = None if after < 0 else max((r["samples"] for r in self.records), default=0) + 1
         self._events = SummaryWriter(str(folder), purge_step=purge)
 

@@ -20,8 +20,10 @@ from ladder_hub.artifact import write_artifact
 from ladder_hub.backbone import build_backbone
 from ladder_hub.errors import RunError, UserError
 from ladder_hub.recipe import load_recipe
+from ladder_hub.training.inputs import open_inputs, two_views
 from ladder_hub.training.log import read_log
 from ladder_hub.training.run import train
+from ladder_hub.training.state import TrainState
 
 SMALL = ["model.backbone=test_resnet", "heads.hidden=32", "heads.out=16", "data.image_size=32", "batch_size=8"]
 SMALL += ["micro_batch=4", "data.train=shapes:32", "data.val=shapes:16", "epochs=2", "optim.warmup_epochs=1"]
@@ -295,3 +297,16 @@ def test_time_left_is_told_in_a_log_too(tmp_path: Path) -> None:
     assert "res2.dense" in lines[0]
     assert "left 0:00" in lines[-1]
     assert time.strptime(lines[0].rsplit(" ", 1)[1], "%M:%S")
+
+
+@pytest.mark.real
+def test_real_shards(real_data: Path, tmp_path: Path) -> None:
+    shards = real_data / "tiny-imagenet-100"
+    words = [f"data.train={shards}/train-{{000000..000005}}.tar", "data.val=", "batch_size=8", "data.image_size=64"]
+    recipe = load_recipe("tiny64_ladder_byol", [*SMALL, *words])
+    inputs = open_inputs(recipe)
+    assert len(inputs.train) == 30_000
+    state = TrainState(recipe, torch.device("cpu"), steps_per_epoch=inputs.steps_per_epoch(8))
+    batches = two_views(recipe, inputs.train, state.device).batches(0, samples=16)
+    losses = [state.advance((next(batches), next(batches))).losses for _ in range(2)]
+    assert all(0 < loss.item() < 8 for step in losses for loss in step.values())
