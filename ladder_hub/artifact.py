@@ -23,9 +23,10 @@ from ladder_hub.curves import draw_curves
 from ladder_hub.errors import UserError
 from ladder_hub.models import read_config, resolve
 from ladder_hub.recipe import Recipe, load_recipe
-from ladder_hub.weights import file_sha256, save_canonical, tensor_digest, write_whole
+from ladder_hub.weights import file_sha256, load_tensors, save_canonical, tensor_digest, write_whole
 
 Metric = dict[str, Any]
+_HEADS = "ladder_heads.safetensors"
 
 
 class ArtifactError(UserError):
@@ -58,6 +59,8 @@ def write_artifact(
 ) -> None:
     """Write a run's result to `folder`, replacing what is there only when the new one is complete.
 
+    Figures that stand there of the same weights stay, where `metrics` has none of their kind.
+
     Args:
         folder: Its parent must exist.
         backbone: From `build_backbone(recipe.model.backbone)`, on any device, in any memory format.
@@ -73,14 +76,16 @@ def write_artifact(
     """
     tensors = _publishable(backbone, recipe.model.backbone)
     digest = tensor_digest(tensors)
-    entries = [_owned({"weights": digest, **entry}, digest, folder) for entry in metrics]
+    new_metrics = [_owned({"weights": digest, **entry}, digest, folder) for entry in metrics]
     with _swapped_in(folder) as new:
         save_canonical(tensors, new / "model.safetensors")
         sha256 = file_sha256(new / "model.safetensors")
-        if heads:
-            save_canonical(heads, new / "ladder_heads.safetensors")
         samples = provenance.get("samples_seen")
         config = _config(recipe, backbone, sha256=sha256, digest=digest, samples_seen=samples)
+        if heads:
+            save_canonical(heads, new / _HEADS)
+            config["ladder_hub"]["heads_sha256"] = file_sha256(new / _HEADS)
+        entries = _merged(_measured_before(folder, digest), new_metrics)
         facts = {
             **provenance,
             "weights_sha256": sha256,
@@ -116,27 +121,56 @@ def read_artifact(folder: Path) -> Artifact:
     )
 
 
+def load_heads(folder: Path) -> dict[str, Tensor] | None:
+    """What training needs beside the backbone, checked against the artifact's config, on the CPU.
+
+    Args:
+        folder: Of an artifact, as `resolve` gives it.
+
+    Returns:
+        {name: tensor} as `write_artifact` got it, or None where the artifact has no such file.
+
+    Raises:
+        ArtifactError: another file than the one that was published.
+        WeightsError: not a sound safetensors file.
+    """
+    path = folder / _HEADS
+    if not path.is_file():
+        return None
+    found = file_sha256(path)
+    published = str(read_config(folder)["ladder_hub"].get("heads_sha256", found))
+    if published != found:
+        raise ArtifactError(
+            f"{path}: not the published heads: sha256 {found[:16]}…, published {published[:16]}…; fetch them again"
+        )
+    return load_tensors(path)
+
+
 def add_metrics(folder: Path, entries: Sequence[Metric]) -> None:
     """Add what `eval` measured to an artifact, and write its card anew.
 
     An entry replaces the one with the same protocol, stage, metric, data and weights; all others stay.
 
     Raises:
-        ArtifactError: an entry was measured on other weights, or the folder is damaged.
+        ArtifactError: an entry was measured on other weights, or the folder is damaged or can't be written.
     """
     artifact = read_artifact(folder)
     if not artifact.recipe:
         raise ArtifactError(f"{artifact.folder}: no recipe.toml; figures are kept for models that ladder-hub trained")
     digest = artifact.config["ladder_hub"].get("digest")
-    kept = {_key(entry): entry for entry in artifact.metrics}
-    for entry in entries:
-        kept[_key(entry)] = _owned(entry, digest, artifact.folder)
-    metrics = list(kept.values())
+    metrics = _merged(artifact.metrics, [_owned(entry, digest, artifact.folder) for entry in entries])
     recipe = load_recipe(str(artifact.folder / "recipe.toml"))
     card = render_card(recipe=recipe, config=artifact.config, provenance=artifact.provenance, metrics=metrics)
     # The card shows nothing that metrics.json lacks, even when only the first of the two gets written.
-    for name, text in (("metrics.json", _json(metrics)), ("README.md", card)):
-        write_whole(artifact.folder / name, [text.encode()])
+    for name, text, loss in (
+        ("metrics.json", _json(metrics), "the figures were not kept"),
+        ("README.md", card, "the card lacks the new figures"),
+    ):
+        try:
+            write_whole(artifact.folder / name, [text.encode()])
+        except OSError as error:
+            reason = error.strerror or error
+            raise ArtifactError(f"{artifact.folder / name} can't be written ({reason}); {loss}") from None
 
 
 def _publishable(backbone: nn.Module, name: str) -> dict[str, Tensor]:
@@ -190,6 +224,21 @@ def _owned(entry: Metric, digest: str | None, folder: Path) -> Metric:
     return entry
 
 
+def _measured_before(folder: Path, digest: str) -> list[Metric]:
+    """The figures of the artifact that stands in `folder`, where its weights are the same."""
+    try:
+        if read_config(folder)["ladder_hub"].get("digest") != digest:
+            return []
+        return [entry for entry in _read(folder / "metrics.json", list) if entry["weights"] == digest]
+    except (UserError, OSError, TypeError, KeyError):
+        # None there, or a damaged one: that is no reason to lose the new one.
+        return []
+
+
+def _merged(old: Sequence[Metric], new: Sequence[Metric]) -> list[Metric]:
+    return list({_key(entry): entry for entry in (*old, *new)}.values())
+
+
 def _key(entry: Metric) -> str:
     parts = [entry.get(key) for key in ("protocol", "stage", "metric", "data", "weights")]
     return json.dumps(parts, sort_keys=True)
@@ -215,6 +264,7 @@ def _json(value: Any) -> str:
 def _swapped_in(folder: Path) -> Iterator[Path]:
     """A new folder beside `folder`: it takes its place when the block ends well, and vanishes otherwise."""
     new, old = (folder.with_name(f".{folder.name}.{age}") for age in ("new", "old"))
+    _put_back(folder, old)
     # What a killed run left half-written is in the way of this one.
     shutil.rmtree(new, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
@@ -225,5 +275,12 @@ def _swapped_in(folder: Path) -> Iterator[Path]:
             folder.rename(old)
         new.rename(folder)
     finally:
+        _put_back(folder, old)
         shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_back(folder: Path, old: Path) -> None:
+    """Where nothing has taken the place of `old` (a kill or a failure between the two renames) it returns there."""
+    if old.is_dir() and not folder.exists():
+        old.rename(folder)

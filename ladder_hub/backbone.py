@@ -21,7 +21,7 @@ STAGE_NAMES = ("res2", "res3", "res4", "res5")
 
 
 class BackboneError(UserError):
-    """An architecture that timm doesn't know, or one without a feature pyramid."""
+    """An architecture that timm doesn't know or can't build as asked, or one without a feature pyramid."""
 
 
 def build_backbone(name: str, **kwargs: Any) -> nn.Module:
@@ -50,35 +50,42 @@ def build_pretrained(name: str, cfg: Mapping[str, Any], *, pretrained: bool = Tr
     plan = skeleton(name)
     if kwargs.get("features_only") and kwargs.get("out_indices") is None:
         kwargs["out_indices"] = tuple(stage_indices(plan, name).values())
-    try:
-        return _build(name, pretrained=pretrained, pretrained_cfg=dict(cfg), **{**_any_size(plan), **kwargs})
-    except (TypeError, AssertionError, IndexError) as error:
-        raise BackboneError(f"{name} can't be built as asked: {str(error).splitlines()[0]}") from None
+    return _build(name, pretrained=pretrained, pretrained_cfg=dict(cfg), **{**_any_size(plan), **kwargs})
 
 
 def skeleton(name: str, **kwargs: Any) -> nn.Module:
-    """The network `name` on the meta device: keys, shapes and facts without memory or initialisation."""
+    """The network `name` on the meta device: keys, shapes and facts without memory or initialisation.
+
+    Raises:
+        BackboneError: as `build_pretrained`.
+    """
     with torch.device("meta"):
         return _build(name, **kwargs)
 
 
 def stage_indices(model: nn.Module, name: str | None = None) -> dict[str, int]:
-    """The position of each stage among the maps of `forward_intermediates`: {"res2": 1, ...} for a ResNet.
+    """The position of each stage among the maps that a network gives: {"res2": 1, ...} for a ResNet.
+
+    A whole network gives the maps of `forward_intermediates`, a pyramid (`features_only`) its output.
 
     Raises:
-        BackboneError: a stride of 4, 8, 16, 32 is missing.
+        BackboneError: a stride of 4, 8, 16, 32 is missing, or timm can't give the maps of this network.
     """
     name = name or type(model).__name__
     reductions = [info["reduction"] for info in _feature_info(model)]
     # Where two maps share a stride, the deeper one is the stage's result.
     found = {2**k: f"res{k}" for k in range(2, 6)}
     indices = {found[r]: index for index, r in enumerate(reductions) if r in found}
-    if set(indices) != set(STAGE_NAMES) or not hasattr(model, "forward_intermediates"):
+    hint = "try resnet50, convnext_atto, regnety_008 or efficientnet_b0"
+    if set(indices) != set(STAGE_NAMES):
+        if _is_pyramid(model):
+            hint = "leave out_indices and output_stride out"
         strides = ", ".join(str(r) for r in sorted(set(reductions))) or "none"
         raise BackboneError(
-            f"{name} has no feature pyramid: maps of stride 4, 8, 16 and 32 are needed, it gives {strides}; "
-            "try resnet50, convnext_atto, regnety_008 or efficientnet_b0"
+            f"{name} has no feature pyramid: maps of stride 4, 8, 16 and 32 are needed, it gives {strides}; {hint}"
         )
+    if not (_is_pyramid(model) or hasattr(model, "forward_intermediates")):
+        raise BackboneError(f"{name} has no feature pyramid: timm gives it no forward_intermediates; {hint}")
     return indices
 
 
@@ -89,10 +96,10 @@ def stage_channels(model: nn.Module) -> dict[str, int]:
 
 
 def pyramid(model: nn.Module, images: Tensor, stages: Sequence[str] = STAGE_NAMES) -> dict[str, Tensor]:
-    """The maps of `stages`, computing nothing above the deepest of them.
+    """The maps of `stages`, of a whole network computing nothing above the deepest of them.
 
     Args:
-        model: From `build_backbone`, in train or eval mode.
+        model: From `build_backbone` or `create_model`, whole or with `features_only`, in train or eval mode.
         images: (B, 3, H, W), normalised.
         stages: Any of res2, res3, res4, res5.
 
@@ -105,10 +112,7 @@ def pyramid(model: nn.Module, images: Tensor, stages: Sequence[str] = STAGE_NAME
     if unknown or not stages:
         raise BackboneError(f"no stage {unknown[0] if unknown else ''!r}; the stages are {', '.join(indices)}")
     wanted = sorted({indices[stage] for stage in stages})
-    maps = model.forward_intermediates(  # type: ignore[operator]
-        images, indices=wanted, stop_early=True, output_fmt="NCHW", intermediates_only=True
-    )
-    by_index = dict(zip(wanted, maps, strict=True))
+    by_index = _maps(model, images, wanted)
     return {stage: by_index[indices[stage]] for stage in stages}
 
 
@@ -154,7 +158,19 @@ def _build(name: str, **kwargs: Any) -> nn.Module:
         close = difflib.get_close_matches(name.split(".")[0], known, n=3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise BackboneError(f"timm has no architecture {name!r}{hint}")
-    return timm.create_model(name, **{"pretrained": False, **kwargs})
+    try:
+        return timm.create_model(name, **{"pretrained": False, **kwargs})
+    except Exception as error:  # whatever an argument of the wrong kind trips over, deep inside a network
+        raise BackboneError(f"{name} can't be built as asked: {_reason(error, kwargs)}") from None
+
+
+def _reason(error: Exception, kwargs: Mapping[str, Any]) -> str:
+    text = str(error).strip()
+    if text and not isinstance(error, KeyError):
+        return text.splitlines()[0]
+    # timm's asserts have no text, and a missing key is no reason: what was asked for says more.
+    shown = {key: value for key, value in kwargs.items() if value is not None and not key.startswith("pretrained")}
+    return "timm refuses " + ", ".join(f"{key}={value!r}" for key, value in shown.items())
 
 
 def _any_size(model: nn.Module) -> dict[str, Any]:
@@ -163,6 +179,22 @@ def _any_size(model: nn.Module) -> dict[str, Any]:
     return {"strict_img_size": False} if known else {}
 
 
+def _maps(model: nn.Module, images: Tensor, wanted: Sequence[int]) -> dict[int, Tensor]:
+    if not _is_pyramid(model):
+        maps = model.forward_intermediates(  # type: ignore[operator]
+            images, indices=wanted, stop_early=True, output_fmt="NCHW", intermediates_only=True
+        )
+        return dict(zip(wanted, maps, strict=True))
+    channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
+    return {i: out.permute(0, 3, 1, 2) if channels_last else out for i, out in enumerate(model(images))}
+
+
+def _is_pyramid(model: nn.Module) -> bool:
+    """Whether timm built `model` with `features_only`: it then returns the list of its maps."""
+    return hasattr(getattr(model, "feature_info", None), "out_indices")
+
+
 def _feature_info(model: nn.Module) -> list[dict[str, Any]]:
-    info = getattr(model, "feature_info", None) or []
-    return info.get_dicts() if hasattr(info, "get_dicts") else info
+    info: Any = getattr(model, "feature_info", None) or []
+    # A pyramid returns its maps in the network's order, whatever the order of its out_indices.
+    return sorted(info.get_dicts(), key=lambda entry: entry["index"]) if _is_pyramid(model) else info

@@ -37,7 +37,7 @@ def render_card(
         _ladder(recipe),
         _usage(config),
         _results(metrics),
-        _training(recipe, provenance),
+        _training(recipe, config, provenance),
         _origin(config, provenance),
         _LIMITATIONS,
         _CITATION,
@@ -129,13 +129,13 @@ def _results(metrics: Sequence[Mapping[str, Any]]) -> str:
         "95 % interval",
         "images",
         "seeds",
-        "untrained",
+        "before training",
         "data",
         "date",
     )
     return (
-        "## Results\n\nMeasured by `ladder-hub eval` on these weights. *Untrained* is the same network "
-        "before training.\n\n" + _table(columns, [_result_row(entry) for entry in metrics])
+        "## Results\n\nMeasured by `ladder-hub eval` on these weights. *Before training* is the same network as "
+        "this run began with it.\n\n" + _table(columns, [_result_row(entry) for entry in metrics])
     )
 
 
@@ -155,9 +155,11 @@ def _result_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _training(recipe: Recipe, provenance: Mapping[str, Any]) -> str:
+def _training(recipe: Recipe, config: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+    # Of the recipe as it was run: the published one, read again, may lack a path and so have another.
+    fingerprint = str(config["ladder_hub"].get("recipe_fingerprint") or "not recorded")
     rows = [
-        ("recipe", f"`{recipe.name}` (`recipe.toml`; fingerprint `{recipe.fingerprint()[:12]}`)"),
+        ("recipe", f"`{recipe.name}` (`recipe.toml`; fingerprint `{fingerprint[:12]}`)"),
         ("data", data_name(provenance.get("data"))),
         ("image size", f"{recipe.data.image_size} pixels"),
         ("samples seen", _count(provenance.get("samples_seen"))),

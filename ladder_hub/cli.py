@@ -57,7 +57,7 @@ def knn(
     keys: Keys = None,
     as_json: AsJson = False,
 ) -> None:
-    """Nearest neighbours on frozen features: data.train=IMAGES data.val=IMAGES [stages=res4,res5 k=20 ...]."""
+    """Nearest neighbours on frozen features: data.train=IMAGES data.val=IMAGES stage=res5|all k=20 temperature=0.07."""
     from ladder_hub.downstream.evaluation import eval_knn
 
     metrics = eval_knn(model, keys or [])
@@ -121,12 +121,15 @@ def _report(error: Exception, *, status: int | None = None) -> int:
     """One line on standard error; the exit status."""
     if isinstance(error, UserError | RunError):
         message, code = str(error), error.exit_status
+    elif isinstance(error, OSError):
+        message, code = f"{error.filename or 'the system'}: {error.strerror or error}", 1
     elif hasattr(error, "format_message"):  # typer's own: a missing argument, an unknown option
         message, code = error.format_message(), 2
     else:
         kind = type(error).__name__
         message, code = f"{kind}: {error} (an error of ladder-hub's own; --debug shows where)", 1
-    print("ladder-hub:", " ".join(message.split()), file=sys.stderr)
+    if message:  # typer has printed the help itself where a verb is missing
+        print("ladder-hub:", " ".join(message.split()), file=sys.stderr)
     return code if status is None else status
 
 
@@ -155,9 +158,8 @@ def _show_facts(facts: dict[str, Any]) -> None:
 def _show_metrics(metrics: Sequence[dict[str, Any]]) -> None:
     rows = []
     for entry in metrics:
-        low, high = entry["ci95"]
-        before = "" if entry["baseline"] is None else f"{entry['baseline']:.1%}"
-        interval = f"{low:.1%} to {high:.1%}"
+        before = "" if entry.get("baseline") is None else f"{entry['baseline']:.1%}"
+        interval = "{:.1%} to {:.1%}".format(*entry["ci95"]) if entry.get("ci95") else ""
         rows.append(
             (entry["protocol"], entry["stage"], entry["metric"], f"{entry['value']:.1%}", interval, entry["n"], before)
         )

@@ -3,7 +3,8 @@
 from typing import Any
 
 from ladder_hub.artifact import read_artifact
-from ladder_hub.backbone import build_backbone, stage_channels
+from ladder_hub.backbone import skeleton, stage_channels
+from ladder_hub.card import data_name
 from ladder_hub.models import create_model, is_zoo_name, resolve
 from ladder_hub.registry import find
 
@@ -21,29 +22,23 @@ def describe(name: str) -> dict[str, Any]:
     if is_zoo_name(name) and not find(name).published:
         entry = find(name)
         facts = {"name": entry.name, "network": entry.architecture, "weights": entry.status, "train it": entry.command}
-        return {"model": facts, "stages": _stages(build_backbone(entry.architecture)), "metrics": []}
+        return {"model": facts, "stages": _stages(skeleton(entry.architecture)), "metrics": []}
     model: Any = create_model(name, pretrained=True)
     artifact = read_artifact(resolve(name))
     ours = artifact.config.get("ladder_hub", {})
     levels = ", ".join(f"{level['stage']}.{level['loss']} x {level['weight']:g}" for level in ours.get("levels", []))
-    facts = dict(line.split(maxsplit=1) for line in str(model.load_receipt).splitlines())
+    data = artifact.provenance.get("data")
     known = {
         "method": ours.get("method"),
         "levels": levels,
         "recipe": ours.get("recipe"),
         "samples seen": ours.get("samples_seen"),
-        "data": _data(artifact.provenance.get("data")),
+        "data": data_name(data) if data else "",
         "license": artifact.config.get("pretrained_cfg", {}).get("license"),
     }
-    facts |= {key: str(value) for key, value in known.items() if value}
+    facts = model.load_receipt.facts() | {key: str(value) for key, value in known.items() if value}
     return {"model": facts, "stages": _stages(model), "metrics": artifact.metrics}
 
 
 def _stages(model: Any) -> list[list[Any]]:
     return [[stage, 2 ** int(stage[-1]), channels] for stage, channels in stage_channels(model).items()]
-
-
-def _data(fingerprint: dict[str, Any] | None) -> str:
-    if not fingerprint:
-        return ""
-    return f"{fingerprint['name']}, {fingerprint['count']} images, digest {fingerprint['digest'][:12]}"

@@ -5,6 +5,7 @@ brings in neither torch nor timm; building a model does.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,23 @@ __all__ = ["ModelError", "create_model", "list_models", "read_config", "resolve"
 
 _WEIGHTS = "model.safetensors"
 _PICKLES = {".pth", ".pt", ".bin", ".pkl", ".pickle", ".ckpt", ".tar"}
+# timm's create_model would act on these: other weights, none at all, or a pyramid that nobody asked for.
+_NOT_THE_NETWORKS = {
+    "cache_dir",
+    "checkpoint_path",
+    "features_only",
+    "model_name",
+    "name",
+    "cfg",
+    "out_indices",
+    "pretrained",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+}
 
 
 def create_model(
-    name: str,
+    name: str | os.PathLike[str],
     pretrained: bool = False,
     *,
     features_only: bool = False,
@@ -34,7 +48,7 @@ def create_model(
 
     Args:
         name: A model of the zoo (`ladder_byol_r50`, `ladder_byol_r50.in1k_200e`), the folder of an artifact
-            or of a run, `local-dir:FOLDER`, or `hf-hub:org/name[@revision]`.
+            or of a run (a text or a `Path`), `local-dir:FOLDER`, or `hf-hub:org/name[@revision]`.
         pretrained: For a name of the zoo: load its published weights. A folder and a Hub id are weights:
             they are loaded whatever stands here.
         features_only: The model returns a list of maps (B, C, H, W) instead of one vector, and has
@@ -51,6 +65,7 @@ def create_model(
 
     Raises:
         ModelError: no such model, no published weights, or a weights file that is not what it should be.
+        BackboneError: the network can't be built with these options.
     """
     shape = {"output_stride": output_stride, "num_classes": 0, **kwargs}
     if features_only:
@@ -60,11 +75,11 @@ def create_model(
     elif out_indices is not None:
         raise ModelError(f"{name}: out_indices choose maps of a pyramid; add features_only=True")
     if is_zoo_name(name) and not pretrained:
-        return _build_at_random(find(name), shape)
+        return _build_at_random(find(os.fspath(name)), shape)
     return _load(name, resolve(name, cache_dir=cache_dir), shape)
 
 
-def resolve(name: str, *, cache_dir: str | Path | None = None) -> Path:
+def resolve(name: str | os.PathLike[str], *, cache_dir: str | Path | None = None) -> Path:
     """The folder with the config.json and model.safetensors of any source that `create_model` takes.
 
     Training's `init=`, evaluation and export find their files through this. Nothing is verified yet.
@@ -73,17 +88,18 @@ def resolve(name: str, *, cache_dir: str | Path | None = None) -> Path:
         ModelError: no such model, no published weights, no folder there, or no safetensors in it.
         HubError: the repository or the network fails.
     """
-    if name.startswith("hf-hub:"):
+    text = os.fspath(name)
+    if text.startswith("hf-hub:"):
         from ladder_hub.hub import pull
 
-        repository, _, revision = name.removeprefix("hf-hub:").partition("@")
+        repository, _, revision = text.removeprefix("hf-hub:").partition("@")
         return pull(repository, revision or None, cache_dir)
     if is_zoo_name(name):
-        entry = find(name)
+        entry = find(text)
         if not entry.published:
             raise ModelError(_nothing_published(entry))
         return resolve(f"hf-hub:{entry.repository}@{entry.revision}", cache_dir=cache_dir)
-    return _folder(Path(name.removeprefix("local-dir:")).expanduser())
+    return _folder(Path(text.removeprefix("local-dir:")).expanduser())
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -104,10 +120,19 @@ def read_config(folder: Path) -> dict[str, Any]:
     for key in ("pretrained_cfg", "ladder_hub", "model_args"):
         if not isinstance(config.setdefault(key, {}), dict):
             raise ModelError(f"{path}: {key} is not a table")
+    odd = sorted(_NOT_THE_NETWORKS & config["model_args"].keys())
+    if odd:
+        raise ModelError(f"{path}: model_args may not hold {odd[0]!r}; it is no argument of the network")
+    size = config["pretrained_cfg"].get("input_size")
+    if size is not None and not (isinstance(size, list) and len(size) == 3):
+        raise ModelError(f"{path}: input_size {size!r} is not [channels, height, width]")
     return config
 
 
-def is_zoo_name(name: str) -> bool:
+def is_zoo_name(name: str | os.PathLike[str]) -> bool:
+    """Whether `create_model` takes `name` for one of the zoo's; a `Path` never is one."""
+    if isinstance(name, os.PathLike):
+        return False
     if {name, f"{name}.{DEFAULT_TAG}"} & entries().keys():
         return True
     return not any(mark in name for mark in "/\\:") and not Path(name).exists()
@@ -144,12 +169,12 @@ def _build_at_random(entry: Entry, shape: dict[str, Any]) -> "nn.Module":
     return model
 
 
-def _load(name: str, folder: Path, shape: dict[str, Any]) -> "nn.Module":
+def _load(name: str | os.PathLike[str], folder: Path, shape: dict[str, Any]) -> "nn.Module":
     from ladder_hub.backbone import build_pretrained
     from ladder_hub.receipt import receipt_for, verify_weights
 
     config = read_config(folder)
-    published = find(name).sha256 if is_zoo_name(name) else None
+    published = find(os.fspath(name)).sha256 if is_zoo_name(name) else None
     weights = verify_weights(folder / _WEIGHTS, config, sha256=published)
     cfg = {key: value for key, value in config["pretrained_cfg"].items() if value is not None}
     cfg |= {"num_classes": config.get("num_classes", cfg.get("num_classes", 0))}
@@ -157,5 +182,5 @@ def _load(name: str, folder: Path, shape: dict[str, Any]) -> "nn.Module":
     cfg |= {"state_dict": dict(weights.tensors)}
     model: Any = build_pretrained(config["architecture"], cfg, **(config["model_args"] | shape))
     del model.pretrained_cfg["state_dict"]
-    model.load_receipt = receipt_for(name, config, weights, num_classes=shape.get("num_classes", 0))
+    model.load_receipt = receipt_for(os.fspath(name), config, weights, num_classes=shape.get("num_classes", 0))
     return model

@@ -1,5 +1,6 @@
 """What a person sees while the run works: a live line in a terminal, a plain line a logging step elsewhere."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -43,6 +44,11 @@ class Display:
     def show(self, figures: str) -> None:
         """Replace the line of figures under the bars."""
         self._figures.plain = figures
+
+    def left_out(self, bad: Sequence[tuple[str, str]]) -> None:
+        """Name images (key, reason) that could not be decoded."""
+        for key, reason in bad:
+            self.say(f"skipped {key}: {reason}")
 
     def say(self, message: str) -> None:
         """A line that stays."""

@@ -25,18 +25,22 @@ class PyramidBackbone(nn.Module):
     """The four maps of a network by name, lowest stride first.
 
     Args:
-        model: From `create_model` (without `features_only`) or `build_backbone`.
+        model: From `create_model`, whole or with `features_only`, or from `build_backbone`.
         dialect: `res` for res2..res5 (detectron2), `c` for c2..c5, `torchvision` for "0".."3".
 
     Attributes:
         channels: {name: C}, in the order of the output.
+
+    Raises:
+        BackboneError: one of the strides 4, 8, 16, 32 is missing.
     """
 
     def __init__(self, model: nn.Module, dialect: Dialect = "res") -> None:
         super().__init__()
         self.body = model
         self.names = dict(zip(STAGE_NAMES, _DIALECTS[dialect], strict=True))
-        self.channels = {self.names[stage]: stage_channels(model)[stage] for stage in STAGE_NAMES}
+        channels = stage_channels(model)
+        self.channels = {self.names[stage]: channels[stage] for stage in STAGE_NAMES}
 
     def forward(self, images: Tensor) -> "OrderedDict[str, Tensor]":
         """Images (B, 3, H, W), normalised, to {name: (B, C, H / stride, W / stride)}."""
@@ -72,7 +76,10 @@ def with_fpn(model: nn.Module, out_channels: int = 256) -> FpnBackbone:
     weights wants it (torchvision's own backbones freeze theirs).
 
     Args:
-        model: From `create_model` (without `features_only`) or `build_backbone`.
+        model: From `create_model`, whole or with `features_only`, or from `build_backbone`.
         out_channels: Channels of every FPN map.
+
+    Raises:
+        BackboneError: one of the strides 4, 8, 16, 32 is missing.
     """
     return FpnBackbone(model, out_channels)

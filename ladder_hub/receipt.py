@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ladder_hub.backbone import skeleton
+from ladder_hub.backbone import BackboneError, skeleton
 from ladder_hub.registry import ModelError
 from ladder_hub.weights import file_sha256, load_tensors, tensor_digest
 
@@ -40,9 +40,10 @@ class Receipt:
     verified: bool
     """The publisher's digest stood beside the file and was equal."""
 
-    def __str__(self) -> str:
+    def facts(self) -> dict[str, str]:
+        """What the receipt says, for people: {"source": ..., "sha256": ..., ...}, without the empty ones."""
         check = "equal to the published one" if self.verified else "nothing published to compare it with"
-        lines = {
+        facts = {
             "source": self.source,
             "architecture": self.architecture,
             "weights": f"{self.file}, {self.branch} branch",
@@ -52,7 +53,10 @@ class Receipt:
             "at random": ", ".join(self.missing),
             "left out": ", ".join(self.unexpected),
         }
-        return "\n".join(f"{key:<13}{value}" for key, value in lines.items() if value)
+        return {key: value for key, value in facts.items() if value}
+
+    def __str__(self) -> str:
+        return "\n".join(f"{key:<13}{value}" for key, value in self.facts().items())
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,13 @@ def verify_weights(path: Path, config: Mapping[str, Any], *, sha256: str | None 
         sha256: Of the file as our registry knows it; None: only what `config` says.
 
     Raises:
-        ModelError: another digest than published; a tensor missing, unexpected, prefixed or of another shape.
+        ModelError: another digest than published; a tensor missing, unexpected, prefixed or of another shape; a
+            config that describes no network of timm.
         WeightsError: not a sound safetensors file.
     """
     ours: Mapping[str, Any] = config["ladder_hub"]
     found = file_sha256(path)
-    published = [digest for digest in (sha256, ours.get("sha256")) if digest]
+    published = [str(digest) for digest in (sha256, ours.get("sha256")) if digest]
     for digest in published:
         if digest != found:
             raise ModelError(
@@ -90,7 +95,9 @@ def verify_weights(path: Path, config: Mapping[str, Any], *, sha256: str | None 
     _check_names(path, tensors, config)
     content = tensor_digest(tensors)
     if ours.get("digest", content) != content:
-        raise ModelError(f"{path}: not the published tensors: digest {content[:16]}…, published {ours['digest'][:16]}…")
+        raise ModelError(
+            f"{path}: not the published tensors: digest {content[:16]}…, published {str(ours['digest'])[:16]}…"
+        )
     return VerifiedWeights(path, tensors, found, content, bool(published))
 
 
@@ -123,7 +130,10 @@ def _check_names(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str,
     name = config["architecture"]
     channels = (config["pretrained_cfg"].get("input_size") or [3])[0]
     options = {**config["model_args"], "num_classes": _classes(config), "in_chans": channels}
-    expected = skeleton(name, **options).state_dict()
+    try:
+        expected = skeleton(name, **options).state_dict()
+    except BackboneError as error:
+        raise ModelError(f"{path.parent / 'config.json'}: {error}") from None
     missing = [key for key in expected if key not in tensors]
     unexpected = [key for key in tensors if key not in expected]
     if missing:

@@ -208,7 +208,7 @@ class Recipe(Section):
     def published(self) -> Self:
         """The recipe as an artifact carries it: without this machine's device and folders."""
         data = self.data.model_copy(update={"train": Path(self.data.train).name, "val": Path(self.data.val).name})
-        init = Path(self.init).name if Path(self.init).exists() else self.init
+        init = self.init if self.init.startswith("hf-hub:") else Path(self.init.removeprefix("local-dir:")).name
         return self.model_copy(update={"out": "", "device": "auto", "data": data, "init": init})
 
     def fingerprint(self) -> str:
@@ -216,7 +216,7 @@ class Recipe(Section):
 
         Left out are names, places, loader processes and logging.
         """
-        keys = json.loads(self.model_dump_json(exclude=_NOT_IN_FINGERPRINT))
+        keys = json.loads(self.published().model_dump_json(exclude=_NOT_IN_FINGERPRINT))
         return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
 
 
@@ -253,7 +253,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _find(name: str) -> Path:
-    path = Path(name)
+    path = Path(name).expanduser()
     if path.suffix == ".toml":
         if not path.is_file():
             raise RecipeError(f"no recipe file at {name}")

@@ -124,12 +124,15 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def write_whole(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
-    """Write a file that is replaced in one step when it is complete, or not at all."""
+    """Write a file that is replaced in one step when it is complete and on the disk, or not at all."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with beside.open("wb") as file:
             for chunk in chunks:
                 file.write(chunk)
+            file.flush()
+            # Else a power cut may leave the new name with nothing behind it.
+            os.fsync(file.fileno())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -1,12 +1,17 @@
 """Fixtures that more than one room needs, and the environment that every test runs in."""
 
 import os
+import tempfile
 from pathlib import Path
 
 # Read once, at import, by the libraries concerned: no test reaches the network, and two cores are not fought over.
-os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", OMP_NUM_THREADS="2", MPLBACKEND="Agg")
+os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", OMP_NUM_THREADS="1", MPLBACKEND="Agg")
+# Nor is anything of the person who runs them: no cache of theirs, no colours, no repository around a git hook.
+os.environ["LADDER_HUB_CACHE"] = tempfile.mkdtemp(prefix="ladder-hub-tests-")
+for name in [key for key in os.environ if key.startswith(("GIT_", "FORCE_COLOR", "TTY_", "WORLD_SIZE"))]:
+    del os.environ[name]
 
-import pytest
+import pytest  # noqa: E402
 
 REPOSITORY = Path(__file__).parent.parent
 

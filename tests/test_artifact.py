@@ -1,6 +1,8 @@
 import json
 import re
+import shutil
 import tomllib
+from pathlib import Path
 
 import pytest
 import safetensors
@@ -17,11 +19,11 @@ from artifact_factory import (
 )
 
 from ladder_hub import artifact as room
-from ladder_hub.artifact import ArtifactError, add_metrics, read_artifact, write_artifact
+from ladder_hub.artifact import ArtifactError, add_metrics, load_heads, read_artifact, write_artifact
 from ladder_hub.backbone import build_backbone
 from ladder_hub.models import ModelError, create_model
 from ladder_hub.recipe import load_recipe
-from ladder_hub.weights import file_sha256, load_tensors, tensor_digest
+from ladder_hub.weights import file_sha256, load_tensors, save_canonical, tensor_digest
 
 FILES = [
     "README.md",
@@ -35,10 +37,12 @@ FILES = [
 ]
 
 
+HEADS = {"online.projectors.res5.weight": torch.ones(2, 3)}
+
+
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory):
-    heads = {"online.projectors.res5.weight": torch.ones(2, 3)}
-    return make_artifact(tmp_path_factory.mktemp("run") / "artifact", heads=heads)
+    return make_artifact(tmp_path_factory.mktemp("run") / "artifact", heads=HEADS)
 
 
 @pytest.fixture
@@ -115,10 +119,9 @@ def test_a_run_folder_reads_as_its_artifact(artifact):
 
 
 def test_the_same_run_writes_the_same_bytes(artifact, tmp_path):
-    again = make_artifact(tmp_path / "artifact")
+    again = make_artifact(tmp_path / "artifact", heads=HEADS)
     for name in FILES:
-        if "heads" not in name:
-            assert (again / name).read_bytes() == (artifact / name).read_bytes(), name
+        assert (again / name).read_bytes() == (artifact / name).read_bytes(), name
 
 
 def test_a_network_that_is_not_stock_is_refused_and_nothing_is_written(tmp_path):
@@ -155,6 +158,100 @@ def test_what_a_killed_run_left_behind_is_no_obstacle(mine):
     assert not (mine / "stale.txt").exists()
     assert [path.name for path in mine.parent.iterdir()] == ["artifact"]
     assert create_model(str(mine)).load_receipt.verified
+
+
+def refuse_to_move(monkeypatch, name):
+    rename = Path.rename
+
+    def move(self, target):
+        if self.name == name:
+            raise OSError("no such luck")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", move)
+
+
+def test_a_new_artifact_that_cannot_take_its_place_leaves_the_old_one(mine, monkeypatch):
+    before = {path.name: path.read_bytes() for path in mine.iterdir()}
+    refuse_to_move(monkeypatch, ".artifact.new")
+    with pytest.raises(OSError, match="no such luck"):
+        make_artifact(mine, backbone=build_backbone("test_resnet"), metrics=[])
+    assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
+    assert [path.name for path in mine.parent.iterdir()] == ["artifact"]
+
+
+def test_a_kill_between_the_two_renames_loses_nothing(mine, monkeypatch):
+    add_metrics(mine, [measured(mine, value=0.1)])
+    mine.rename(mine.with_name(".artifact.old"))
+    with monkeypatch.context() as broken:
+        broken.setattr(room, "draw_curves", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            make_artifact(mine, metrics=[])
+    assert create_model(mine).load_receipt.verified
+    mine.rename(mine.with_name(".artifact.old"))
+    make_artifact(mine, metrics=[])
+    assert [entry["value"] for entry in read_artifact(mine).metrics] == [0.1]
+    assert [path.name for path in mine.parent.iterdir()] == ["artifact"]
+
+
+def test_finishing_a_run_again_keeps_what_eval_measured_on_the_same_weights(mine):
+    add_metrics(mine, [measured(mine, value=0.1), measured(mine, stage="res4", value=0.2)])
+    make_artifact(mine, metrics=[metric(value=0.3)])
+    assert [entry["value"] for entry in read_artifact(mine).metrics] == [0.3, 0.2]
+    card = (mine / "README.md").read_text()
+    assert "| 20.0 |" in card
+    assert "| 10.0 |" not in card
+    make_artifact(mine, backbone=build_backbone("test_resnet"), metrics=[])
+    assert read_artifact(mine).metrics == []
+
+
+@pytest.mark.parametrize("text", ["{", "[3]", "{}"])
+def test_damaged_figures_do_not_hinder_a_new_artifact(mine, text):
+    (mine / "metrics.json").write_text(text)
+    make_artifact(mine)
+    assert [entry["value"] for entry in read_artifact(mine).metrics] == [0.4321]
+
+
+def test_the_heads_come_back_and_are_checked(artifact, mine, tmp_path):
+    assert load_heads(mine) is None
+    assert "heads_sha256" not in read_artifact(mine).config["ladder_hub"]
+    heads = load_heads(artifact)
+    assert heads.keys() == HEADS.keys()
+    assert all(torch.equal(heads[name], tensor) for name, tensor in HEADS.items())
+    published = file_sha256(artifact / "ladder_heads.safetensors")
+    assert read_artifact(artifact).config["ladder_hub"]["heads_sha256"] == published
+    copy = shutil.copytree(artifact, tmp_path / "copy")
+    path = copy / "ladder_heads.safetensors"
+    save_canonical({"online.projectors.res5.weight": torch.zeros(2, 3)}, path)
+    with pytest.raises(ArtifactError) as error:
+        load_heads(copy)
+    assert str(error.value) == (
+        f"{path}: not the published heads: sha256 {file_sha256(path)[:16]}…, published {published[:16]}…; "
+        "fetch them again"
+    )
+
+
+def test_heads_that_nobody_recorded_are_still_read(artifact, tmp_path):
+    copy = shutil.copytree(artifact, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    del config["ladder_hub"]["heads_sha256"]
+    (copy / "config.json").write_text(json.dumps(config))
+    assert load_heads(copy).keys() == load_heads(artifact).keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "loss"),
+    [("metrics.json", "the figures were not kept"), ("README.md", "the card lacks the new figures")],
+)
+def test_a_folder_that_cannot_be_written_is_one_line(mine, monkeypatch, name, loss):
+    def write(path, chunks):
+        if path.name == name:
+            raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(room, "write_whole", write)
+    with pytest.raises(ArtifactError) as error:
+        add_metrics(mine, [measured(mine)])
+    assert str(error.value) == f"{mine / name} can't be written (Permission denied); {loss}"
 
 
 def measured(folder, **changes):

@@ -67,6 +67,46 @@ def test_the_maps_are_timms_own(name):
         assert torch.equal(tensor, other.permute(0, 3, 1, 2) if channels_last else other)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0", "swin_tiny_patch4_window7_224"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_features_only_network_gives_the_same_maps(name, order):
+    """timm returns them in the network's order whatever that of out_indices, a Swin's channels last."""
+    whole = network(name).eval()
+    options = {"strict_img_size": False} if name.startswith("swin") else {}
+    indices = tuple(stage_indices(whole).values())[::order]
+    overlay = {"state_dict": dict(whole.state_dict()), "num_classes": 0}
+    listed = timm.create_model(
+        name, pretrained=True, pretrained_cfg_overlay=overlay, features_only=True, out_indices=indices, **options
+    ).eval()
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        ours, theirs = pyramid(whole, images), pyramid(listed, images)
+    assert list(theirs) == list(ours)
+    assert all(torch.equal(theirs[stage], ours[stage]) for stage in ours)
+    assert stage_channels(listed) == stage_channels(whole)
+
+
+def test_a_features_only_network_that_lacks_a_stride_is_one_line():
+    model = timm.create_model("resnet18", features_only=True, out_indices=(1, 2))
+    with pytest.raises(BackboneError) as error:
+        pyramid(model, torch.randn(1, 3, 64, 64))
+    assert str(error.value) == (
+        "FeatureListNet has no feature pyramid: maps of stride 4, 8, 16 and 32 are needed, it gives 4, 8; "
+        "leave out_indices and output_stride out"
+    )
+
+
+def test_a_network_whose_maps_timm_cannot_give_is_one_line():
+    model = torch.nn.Identity()
+    model.feature_info = [{"num_chs": 8, "reduction": 2**k} for k in range(2, 6)]
+    with pytest.raises(BackboneError) as error:
+        stage_indices(model, "mine")
+    assert str(error.value) == (
+        "mine has no feature pyramid: timm gives it no forward_intermediates; "
+        "try resnet50, convnext_atto, regnety_008 or efficientnet_b0"
+    )
+
+
 def test_nothing_deeper_than_the_deepest_stage_is_computed(request):
     model = network("resnet18").eval()
     ran = []

@@ -9,7 +9,10 @@ from ladder_hub.artifact import read_artifact
 from ladder_hub.card import data_name, percent, render_card
 from ladder_hub.recipe import load_recipe
 
-CONFIG = {"architecture": "test_resnet", "ladder_hub": {"sha256": "5a" * 32, "digest": "d1" * 32}}
+CONFIG = {
+    "architecture": "test_resnet",
+    "ladder_hub": {"sha256": "5a" * 32, "digest": "d1" * 32, "recipe_fingerprint": "f00d" * 16},
+}
 METRICS = [
     metric(weights="d1" * 32),
     metric(
@@ -99,6 +102,18 @@ def test_every_number_of_the_results_is_in_the_metrics():
         assert set(figures) <= given
 
 
+def test_the_baseline_is_named_for_what_it_is():
+    # With init= the network before training is not an untrained one.
+    assert "| before training |" in render()
+    assert "ntrained" not in render().split("## Results")[1].split("## Training")[0]
+
+
+def test_a_figure_without_interval_and_baseline_is_shown():
+    entry = {key: value for key, value in METRICS[0].items() if key not in ("ci95", "baseline")}
+    row = table(render(metrics=[entry]), "Results")[0]
+    assert (row[3], row[4], row[7]) == ("43.2", "not measured", "not measured")
+
+
 def test_the_cards_of_an_artifact_are_of_its_files(tmp_path):
     folder = make_artifact(tmp_path / "artifact")
     read = read_artifact(folder)
@@ -127,6 +142,8 @@ def test_the_training_facts_are_the_provenances():
     assert rows["data"] == "train (1,234 images, abababab)"
     assert (rows["epochs"], rows["optimiser steps"], rows["wall time"]) == ("20", "96", "0 h 21 min")
     assert (rows["batch size"], rows["image size"]) == ("256 in micro-batches of 256", "64 pixels")
+    # The artifact's own fingerprint: the published recipe, read again, may have lost a path and so have another.
+    assert rows["recipe"] == "`tiny64_ladder_dense` (`recipe.toml`; fingerprint `f00df00df00d`)"
     origin = dict(table(render(), "Provenance"))
     assert (origin["code"], origin["versions"]) == ("`0123abc`", "torch 2.11.0, timm 1.0.31")
     assert origin["sha256 of model.safetensors"] == f"`{'5a' * 32}`"

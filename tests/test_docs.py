@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from artifact_factory import make_artifact
 
 from ladder_hub import cli
 from ladder_hub.recipe import load_recipe, recipe_names
@@ -43,9 +44,19 @@ def test_every_command_parses(command: str) -> None:
         load_recipe(name, [f"{key}={value}" for key, value in settings.items()])
 
 
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory) -> Path:
+    """A folder in which the quickstart has run, as far as its artifact."""
+    folder = tmp_path_factory.mktemp("docs")
+    (folder / "runs" / "quickstart").mkdir(parents=True)
+    make_artifact(folder / "runs" / "quickstart" / "artifact")
+    return folder
+
+
 @pytest.mark.parametrize(("page", "body"), blocks("python"))
-def test_every_snippet_is_python(page: str, body: str) -> None:
-    compile(body, page, "exec")
+def test_every_snippet_runs(page: str, body: str, quickstart: Path, monkeypatch) -> None:
+    monkeypatch.chdir(quickstart)
+    exec(compile(body, page, "exec"), {})
 
 
 def test_the_readme_names_every_verb_method_and_recipe() -> None:

@@ -61,7 +61,7 @@ ROOMS: dict[str, set[str]] = {
         "siamese",
         "weights",
     },
-    "info": {"artifact", "backbone", "models", "registry"},
+    "info": {"artifact", "backbone", "card", "models", "registry"},
     "cli": {"errors", "recipe", "training", "downstream", "registry", "info"},
 }
 USING_WEIGHTS = ["ladder_hub.models", "ladder_hub.pyramid", "ladder_hub.hub"]

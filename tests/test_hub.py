@@ -5,6 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from artifact_factory import make_artifact, python
 
+from ladder_hub import hub
 from ladder_hub.hub import HubError, pull
 from ladder_hub.models import create_model
 
@@ -49,6 +50,35 @@ def test_a_cached_config_without_weights_is_one_line(cache):
     (cache / "models--org--mine" / "snapshots" / COMMIT / "model.safetensors").unlink()
     with pytest.raises(HubError, match=r"^hf-hub:org/mine: model.safetensors is not in the cache and the Hub can't"):
         pull("org/mine", None, cache)
+
+
+class ReadTimeout(Exception):  # noqa: N818
+    """As the HTTP clients of huggingface_hub raise it: neither an OSError nor one of the Hub's own."""
+
+
+def failing(monkeypatch, names):
+    """From now on a download of one of `names` ends as a broken connection does, after all retries."""
+    real = hub.hf_hub_download
+
+    def download(repo_id, name, **options):
+        if name in names:
+            raise ReadTimeout("The read operation timed out")
+        return real(repo_id, name, **options)
+
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_an_error_of_the_http_client_is_one_line(cache, monkeypatch, name):
+    failing(monkeypatch, [name])
+    with pytest.raises(HubError) as error:
+        pull("org/mine", None, cache)
+    assert str(error.value) == f"hf-hub:org/mine: {name} could not be fetched: The read operation timed out"
+
+
+def test_a_complete_model_does_not_fail_for_its_card(cache, monkeypatch):
+    failing(monkeypatch, ["README.md"])
+    assert create_model("hf-hub:org/mine", cache_dir=cache).load_receipt.verified
 
 
 @pytest.mark.parametrize("name", ["", "a/b/c", "org/na me", "org/..", "-x"])

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -11,7 +12,7 @@ from artifact_factory import REPOSITORY, make_artifact, python, trained_backbone
 import ladder_hub
 from ladder_hub import registry
 from ladder_hub.backbone import BackboneError, skeleton, stage_channels
-from ladder_hub.models import ModelError, create_model, list_models, read_config, resolve
+from ladder_hub.models import ModelError, create_model, is_zoo_name, list_models, read_config, resolve
 from ladder_hub.recipe import load_recipe
 from ladder_hub.weights import WeightsError, file_sha256, save_canonical, tensor_digest
 
@@ -137,6 +138,25 @@ def test_an_option_that_the_network_does_not_take_is_one_line():
         create_model("byol_r18", layer_scale=1)
 
 
+def test_an_odd_stride_is_one_line_though_timms_assert_has_no_text():
+    with pytest.raises(BackboneError) as error:
+        create_model("ladder_byol_r18", output_stride=7)
+    assert str(error.value) == "resnet18 can't be built as asked: timm refuses output_stride=7, num_classes=0"
+
+
+def test_a_path_is_taken_as_it_is_and_is_never_a_name_of_the_zoo(artifact, tmp_path, monkeypatch):
+    assert resolve(artifact) == resolve(artifact.parent) == artifact
+    receipt = create_model(artifact, features_only=True).load_receipt
+    assert (receipt.source, receipt.verified) == (str(artifact), True)
+    shutil.copytree(artifact, tmp_path / "byol_r18")
+    monkeypatch.chdir(tmp_path)
+    assert (is_zoo_name("byol_r18"), is_zoo_name(Path("byol_r18"))) == (True, False)
+    assert create_model(Path("byol_r18")).load_receipt.verified
+    with pytest.raises(ModelError) as error:
+        create_model(Path("byol_r50"))
+    assert str(error.value) == "no folder byol_r50; a model on the Hub is written hf-hub:org/name"
+
+
 def test_an_artifact_loads_by_every_name_it_has(artifact):
     images = torch.randn(1, 3, 75, 101)
     expected = trained_backbone().eval().to(memory_format=torch.contiguous_format)
@@ -163,6 +183,14 @@ def test_the_receipt_says_what_was_loaded(artifact):
     text = str(receipt)
     assert f"source       {artifact}\narchitecture test_resnet\nweights      model.safetensors, online branch" in text
     assert f"sha256       {receipt.sha256} (equal to the published one)" in text
+
+
+def test_the_receipts_facts_are_its_text(artifact):
+    receipt = create_model(str(artifact), num_classes=10).load_receipt
+    facts = receipt.facts()
+    assert facts["at random"] == "fc.weight, fc.bias"
+    assert "left out" not in facts
+    assert str(receipt).splitlines() == [f"{key:<13}{value}" for key, value in facts.items()]
 
 
 def test_a_new_classifier_is_random_and_on_the_receipt(artifact):
@@ -301,6 +329,27 @@ def test_no_pickle_is_trusted(tmp_path, suffix):
         ("{", "config.json is not JSON: "),
         ("[]", "config.json: not the config of a timm model: it names no architecture"),
         ('{"architecture": "test_resnet", "ladder_hub": 3}', "config.json: ladder_hub is not a table"),
+        (
+            '{"architecture": "test_resnet", "model_args": {"act_layer": "nope"}}',
+            "config.json: test_resnet can't be built as asked: timm refuses act_layer='nope', num_classes=0",
+        ),
+        (
+            '{"architecture": "test_resnet", "model_args": {"zzz": 1}}',
+            "config.json: test_resnet can't be built as asked: ResNet.__init__() got an unexpected keyword",
+        ),
+        (
+            '{"architecture": "test_resnet", "model_args": {"pretrained": false}}',
+            "config.json: model_args may not hold 'pretrained'; it is no argument of the network",
+        ),
+        (
+            '{"architecture": "test_resnet", "pretrained_cfg": {"input_size": 64}}',
+            "config.json: input_size 64 is not [channels, height, width]",
+        ),
+        (
+            '{"architecture": "test_resnet", "pretrained_cfg": {"zzz": 1}}',
+            "test_resnet can't be built as asked: PretrainedCfg.__init__() got an unexpected keyword argument 'zzz'",
+        ),
+        ('{"architecture": "test_resnet", "ladder_hub": {"sha256": 3}}', "sha256 "),
         ('{"architecture": "resnet10x"}', "timm has no architecture 'resnet10x'; did you mean resnet10t"),
     ],
 )
@@ -309,6 +358,7 @@ def test_a_broken_config_is_one_line(copy, text, message):
     with pytest.raises((ModelError, BackboneError)) as error:
         create_model(str(copy))
     assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_folder_without_a_config_is_one_line(copy):

@@ -1,8 +1,10 @@
 import pytest
+import timm
 import torch
 from torchvision.models.detection import FasterRCNN, MaskRCNN
 
-from ladder_hub.backbone import build_backbone, pyramid
+import ladder_hub
+from ladder_hub.backbone import BackboneError, build_backbone, pyramid
 from ladder_hub.pyramid import PyramidBackbone, with_fpn
 
 
@@ -28,6 +30,29 @@ def test_a_pyramid_speaks_the_consumers_dialect(network, dialect, names):
     assert adapter.channels == dict(zip(names, (64, 128, 256, 512), strict=True))
     for mine, plain in zip(maps.values(), pyramid(network, images).values(), strict=True):
         assert torch.equal(mine, plain)
+
+
+def test_the_readmes_detector_takes_a_pyramid_too(network):
+    torch.manual_seed(1)
+    whole = with_fpn(network, out_channels=32).eval()
+    stages = {"features_only": True, "out_indices": (1, 2, 3, 4)}
+    listed = timm.create_model("resnet18", **stages)
+    listed.load_state_dict(network.state_dict())
+    other = with_fpn(listed, out_channels=32).eval()
+    other.fpn.load_state_dict(whole.fpn.state_dict())
+    images = torch.randn(1, 3, 96, 128)
+    with torch.no_grad():
+        maps, same = whole(images), other(images)
+    assert list(maps) == list(same) == ["0", "1", "2", "3", "pool"]
+    assert all(torch.equal(maps[name], same[name]) for name in maps)
+    model = MaskRCNN(with_fpn(ladder_hub.create_model("byol_r18", features_only=True)), num_classes=5, min_size=96)
+    assert model.eval()([torch.rand(3, 90, 120)])[0].keys() == {"boxes", "labels", "scores", "masks"}
+
+
+def test_a_pyramid_without_all_four_strides_makes_no_backbone():
+    listed = ladder_hub.create_model("byol_r18", features_only=True, out_indices=(3, 4))
+    with pytest.raises(BackboneError, match="it gives 16, 32; leave out_indices and output_stride out$"):
+        with_fpn(listed)
 
 
 def test_an_fpn_gives_five_maps_of_one_width(network):

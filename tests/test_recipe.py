@@ -33,7 +33,7 @@ def test_every_recipe_trains(name: str) -> None:
     recipe = load_recipe(name, SMALL)
     assert recipe.ladder == LEVELS[recipe.method]
     inputs = open_inputs(recipe)
-    state = TrainState(recipe, torch.device("cpu"), steps_per_epoch=2)
+    state = TrainState(recipe, build_learner(recipe), torch.device("cpu"), steps_per_epoch=2)
     before = {name: p.detach().clone() for name, p in state.learner.online.named_parameters()}
     for batch in two_views(recipe, inputs.train, state.device).batches(0, samples=8):
         losses = state.advance([batch]).losses

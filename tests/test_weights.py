@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import struct
 
 import pytest
@@ -118,6 +119,16 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
         write_whole(path, chunks())
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"old")
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append((os.fstat(file).st_size, path.read_bytes())))
+    write_whole(path, [b"new", b"er"])
+    assert synced == [(5, b"old")]
+    assert path.read_bytes() == b"newer"
 
 
 def raw(header: object, data: bytes = b"") -> bytes:

@@ -1,33 +1,46 @@
 """Images that can't be decoded: replaced, counted, named, and too many of them stop the run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 
-from ladder_hub.data.image_source import BadImage, DataError, Source
+from ladder_hub.data.chance import stand_in
+from ladder_hub.data.image_source import BadImage, Source
 from ladder_hub.errors import RunError
 
 _TRIES = 16
 _NAMED = 5
 
 
-def image_or_next(source: Source, index: int) -> tuple[torch.Tensor, int, list[tuple[str, str]]]:
-    """The image, or the first decodable one after it (round the end).
+def image_or_stand_in(source: Source, index: int) -> tuple[torch.Tensor, int, list[tuple[str, str]]]:
+    """The image, or one that stands in: the next, and where that is bad too, others from all over the source.
+
+    Damage comes in runs (a folder, a shard), so neighbours alone would end a run that has few bad images in all.
 
     Returns:
-        The image uint8 (3, H, W), its index, and (key, reason) of those passed over.
+        The image uint8 (3, H, W), its index, and (key, reason) of those that could not be decoded.
 
     Raises:
-        DataError: sixteen in a row can't be decoded.
+        RunError: sixteen of them, or all there are, can't be decoded; up to five are named.
     """
     bad: list[tuple[str, str]] = []
-    for step in range(min(_TRIES, len(source))):
-        place = (index + step) % len(source)
+    for place in _places(len(source), index):
         try:
             return source.image(place), place, bad
         except BadImage as error:
             bad.append((error.key, error.reason))
-    raise DataError(f"{len(bad)} images in a row can't be decoded, from {bad[0][0]} ({bad[0][1]}) in {source.spec}")
+    raise RunError(f"{len(bad)} images tried for one place in {source.spec} can't be decoded: {_named(bad)}")
+
+
+def _places(n: int, index: int) -> Iterator[int]:
+    """The image at `index` and who may stand in for it, in order, no place twice."""
+    tried: set[int] = set()
+    for number in range(min(_TRIES, n)):
+        place = (index + number) % n if number <= 1 else stand_in(n, index=index, number=number)
+        while place in tried:
+            place = (place + 1) % n
+        tried.add(place)
+        yield place
 
 
 class BadLedger:
@@ -62,10 +75,12 @@ class BadLedger:
         return new
 
     def _message(self) -> str:
-        named = [f"{key} ({reason})" for key, reason in list(self._reasons.items())[:_NAMED]]
-        if len(self._reasons) > _NAMED:
-            named.append("...")
         return (
             f"{len(self._reasons)} of {self._total} images can't be decoded, more than "
-            f"data.max_bad = {self._max_bad:g}: {', '.join(named)}"
+            f"data.max_bad = {self._max_bad:g}: {_named(list(self._reasons.items()))}"
         )
+
+
+def _named(bad: list[tuple[str, str]]) -> str:
+    named = [f"{key} ({reason})" for key, reason in bad[:_NAMED]]
+    return ", ".join([*named, "..."] if len(bad) > _NAMED else named)

@@ -1,4 +1,4 @@
-"""Randomness as a pure function: of (seed, epoch) for the order, of (seed, epoch, index, view) for a view.
+"""Randomness as a pure function: of (seed, epoch) for an order, (seed, epoch, index, view) for a view.
 
 Philox is a counter-based generator: the tuple is the counter's place, so no state is kept anywhere and a
 resumed run, another number of workers or another world size sees the same numbers.
@@ -6,7 +6,7 @@ resumed run, another number of workers or another world size sees the same numbe
 
 import numpy as np
 
-_ORDER, _VIEW = 0, 1
+_ORDER, _VIEW, _STAND_IN = 0, 1, 2
 _MASK = 2**64 - 1
 
 
@@ -20,6 +20,11 @@ def order(n: int, *, seed: int, epoch: int) -> np.ndarray:
 def view_generator(*, seed: int, epoch: int, index: int, view: int) -> np.random.Generator:
     """The generator of one image's one view in one epoch."""
     return np.random.Generator(_philox(seed, _VIEW, (epoch, index, view)))
+
+
+def stand_in(n: int, *, index: int, number: int) -> int:
+    """Which of n images, anywhere among them, is the number-th to stand in for the one at `index`."""
+    return int(_philox(0, _STAND_IN, (index, number, 0)).random_raw()) % n
 
 
 def _philox(seed: int, purpose: int, place: tuple[int, int, int]) -> np.random.Philox:

@@ -1,5 +1,6 @@
 """A folder of images, nested or not, labels not needed."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from ladder_hub.data.names import Names
 
 _COMMON = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".bmp", ".gif")
 _SAYS_LITTLE = {"train", "val", "valid", "validation", "test", "images"}
+_HOMES = (Path("/home"), Path("/Users"), Path("/root"))
 
 
 class FolderSource:
@@ -85,7 +87,9 @@ def _image_paths(root: str) -> Iterator[str]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if (folder := _is_folder(entry)) is None:
+                continue
+            if folder:
                 pending.append((f"{prefix}{entry.name}/", above | {here}))
             elif os.path.splitext(entry.name)[1].lower() in endings:  # noqa: PTH122 - Path is slow for millions
                 yield prefix + entry.name
@@ -99,6 +103,16 @@ def _scan(root: str, prefix: str) -> tuple[list[os.DirEntry[str]], tuple[int, in
             return list(entries), (status.st_dev, status.st_ino)
     except OSError as error:
         raise DataError(f"can't list {folder}: {error.strerror}") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool | None:
+    """None for a link that leads round to itself: nothing is there."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise DataError(f"can't read {entry.path}: {error.strerror}") from None
 
 
 def _classes(paths: list[str]) -> tuple[np.ndarray | None, list[str] | None]:
@@ -118,7 +132,15 @@ def _nothing_found(root: Path, spec: str) -> str:
 
 
 def _public_name(root: Path) -> str:
-    """The folder's own name; `train` and the like say little, so the name above comes along."""
+    """The folder's own name; `train` and the like say little, so the name above comes along.
+
+    It is published: the name of a home folder, which is a person's, stays out.
+    """
     root = root.resolve()
-    parts = root.parts[-2:] if root.name.lower() in _SAYS_LITTLE else root.parts[-1:]
-    return "/".join(part for part in parts if part != root.anchor)
+    # Unlike Path.home, this is `~` where the home folder is not known.
+    home = Path(os.path.expanduser("~")).resolve()  # noqa: PTH111
+    if root == home:
+        return "~"
+    above = root.parent
+    private = above in (home, *_HOMES) or above.parent in _HOMES or above.name == ""
+    return f"{above.name}/{root.name}" if root.name.lower() in _SAYS_LITTLE and not private else root.name

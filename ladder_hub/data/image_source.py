@@ -3,6 +3,7 @@
 Sources are plain data (paths, offsets): they pickle, and a process opens its own files when it needs them.
 """
 
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +14,18 @@ from ladder_hub.errors import UserError
 
 class DataError(UserError):
     """The images asked for are not there or can't be used."""
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with `~` and `~user` as the home folder.
+
+    Raises:
+        DataError: no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise DataError(f"{path}: the home folder of {Path(path).parts[0]} is not known; write the path out") from None
 
 
 class BadImage(Exception):  # noqa: N818 - not an error of the run: the loader replaces the image and counts it

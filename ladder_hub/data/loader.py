@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ladder_hub.data.bad import BadLedger, image_or_next
+from ladder_hub.data.bad import BadLedger, image_or_stand_in
 from ladder_hub.data.chance import order, view_generator
 from ladder_hub.data.crops import crop, draw_crop, evaluation_crop
 from ladder_hub.data.image_source import BadImage, Source
-from ladder_hub.data.photometric import Policy, draw, normalise
+from ladder_hub.data.photometric import Policy, draw
 from ladder_hub.data.workers import BatchWorkers
 
 __all__ = ["BadLedger", "Batch", "TwoViews", "evaluation_batches", "order"]
@@ -27,7 +27,7 @@ class Batch:
         views: Two uint8 (B, 3, S, S).
         photometric: Two float32 (B, 12), what `photometric.augment` takes beside each.
         indices: int64 (B,), which images these are.
-        bad: (key, reason) of images that could not be decoded; the ones after them stand in.
+        bad: (key, reason) of images that could not be decoded; others stand in.
     """
 
     views: tuple[torch.Tensor, torch.Tensor]
@@ -36,15 +36,9 @@ class Batch:
     bad: Bad
 
     def pin_memory(self) -> "Batch":
-        """The same in page-locked memory."""
+        """The same with the views in page-locked memory; the rest is read on the CPU."""
         first, second = self.views
-        a, b = self.photometric
-        return replace(
-            self,
-            views=(first.pin_memory(), second.pin_memory()),
-            photometric=(a.pin_memory(), b.pin_memory()),
-            indices=self.indices.pin_memory(),
-        )
+        return replace(self, views=(first.pin_memory(), second.pin_memory()))
 
 
 @dataclass(frozen=True)
@@ -65,7 +59,7 @@ class _ViewMaker:
         indices: list[int] = []
         bad: Bad = []
         for place, (epoch, index) in enumerate(requests):
-            image, used, passed = image_or_next(self.source, index)
+            image, used, passed = image_or_stand_in(self.source, index)
             bad += passed
             indices.append(used)
             for view in range(2):
@@ -90,7 +84,7 @@ class TwoViews:
         seed: With epoch, index and view it decides everything random.
         batch_size: Images a batch.
         workers: Loader processes, kept from epoch to epoch; 0 works in this one; -1 is one a core, at most 8.
-        pin: Deliver page-locked memory (for a CUDA device).
+        pin: Deliver the views in page-locked memory (for a CUDA device).
     """
 
     def __init__(
@@ -117,8 +111,7 @@ class TwoViews:
         """The samples start..samples of an epoch's order.
 
         Raises:
-            DataError: sixteen images in a row can't be decoded.
-            RunError: a worker process died.
+            RunError: sixteen images tried for one place can't be decoded, or a worker process died.
         """
         chosen = order(self._count, seed=self._seed, epoch=epoch)[start:samples].tolist()
         plan = [[(epoch, index) for index in part] for part in _parts(chosen, self._batch_size)]
@@ -155,7 +148,7 @@ def evaluation_batches(
     batch_size: int,
     workers: int,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor | None, Bad]]:
-    """Centre crops in order, normalised with ImageNet's mean and deviation; for kNN and probes.
+    """Centre crops in order, for kNN and probes; `photometric.normalise` prepares them on the device.
 
     Args:
         source: Where the images come from.
@@ -165,14 +158,13 @@ def evaluation_batches(
         batch_size: Images a batch.
         workers: Loader processes; -1 is one a core, at most 8.
 
-    Yields:
-        float32 (b, 3, S, S), int64 (b,) labels or None, and (key, reason) of images left out as undecodable.
+    Returns:
+        Iterator of uint8 (b, 3, S, S), int64 (b,) labels or None, and (key, reason) of images left out as undecodable.
     """
     chosen = range(len(source)) if indices is None else [int(index) for index in indices]
     maker = _CentreMaker(source, size, crop_pct)
     loader: BatchWorkers[tuple[torch.Tensor, torch.Tensor | None, Bad]] = BatchWorkers(maker, workers=workers)
-    for images, labels, bad in loader.run(_parts(list(chosen), batch_size)):
-        yield normalise(images.float().div_(255.0)), labels, bad
+    return loader.run(_parts(list(chosen), batch_size))
 
 
 def _parts(items: list[int], size: int) -> list[list[int]]:

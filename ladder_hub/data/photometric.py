@@ -5,7 +5,8 @@ that share an operation are gathered, so an operation costs only what it touches
 CPU, so a GPU is never waited for.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,9 +88,11 @@ def augment(images: torch.Tensor, params: torch.Tensor) -> torch.Tensor:
     """
     steps = _steps(params)
     device = images.device
-    # One transfer for all groups: a copy from ordinary memory is what a GPU would be waited for.
+    # One transfer for all groups, from page-locked memory: a copy from ordinary memory makes the CPU wait.
     rows = torch.cat([rows for _, rows, _ in steps]) if steps else torch.zeros(0, dtype=torch.int64)
     values = torch.cat([values for _, _, values in steps]) if steps else torch.zeros(0)
+    if device.type == "cuda":
+        rows, values = rows.pin_memory(), values.pin_memory()
     rows, values = rows.to(device, non_blocking=True), values.to(device, non_blocking=True)
     with torch.autocast(device.type, enabled=False):
         out = images.to(torch.float32, memory_format=torch.contiguous_format).div_(255.0)
@@ -102,15 +105,33 @@ def augment(images: torch.Tensor, params: torch.Tensor) -> torch.Tensor:
 
 
 def normalise(
-    images: torch.Tensor,
-    mean: tuple[float, float, float] = IMAGENET_MEAN,
-    std: tuple[float, float, float] = IMAGENET_STD,
+    images: torch.Tensor, *, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
 ) -> torch.Tensor:
-    """(images - mean) / std for each channel; images float32 (B, 3, H, W) in [0, 1]; a new tensor."""
-    scale = torch.tensor(std).reciprocal()
-    shift = -torch.tensor(mean) * scale
-    scale, shift = (v.view(1, 3, 1, 1).to(images.device, non_blocking=True) for v in (scale, shift))
+    """(images - mean) / std for each channel.
+
+    Args:
+        images: (B, 3, H, W) on any device: uint8, or float in [0, 1].
+        mean: Of each channel, for values in [0, 1].
+        std: Likewise.
+
+    Returns:
+        float32 (B, 3, H, W) on the images' device, new; float64 where the images are.
+    """
+    if images.dtype == torch.uint8:
+        images = images.float().div_(255.0)
+    scale, shift = _scale_and_shift(tuple(mean), tuple(std), images.device)
     return torch.addcmul(shift, images, scale)
+
+
+@functools.lru_cache(maxsize=8)
+def _scale_and_shift(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """1 / std and -mean / std, float32 (1, 3, 1, 1)."""
+    with torch.inference_mode(False):  # or a first use in inference mode would spoil them for training
+        scale = torch.tensor(std).reciprocal()
+        shift = -torch.tensor(mean) * scale
+        return scale.view(1, -1, 1, 1).to(device), shift.view(1, -1, 1, 1).to(device)
 
 
 Operation = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

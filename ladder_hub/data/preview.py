@@ -1,14 +1,15 @@
 """A picture of what the network sees: originals and their two views, before normalisation."""
 
+import contextlib
+import os
 import re
-import tempfile
 from pathlib import Path
 
 import torch
 import torchvision.transforms.v2.functional as F
 from PIL import Image, ImageDraw, ImageFont
 
-from ladder_hub.data.image_source import DataError, Source
+from ladder_hub.data.image_source import DataError, Source, expanded
 from ladder_hub.data.loader import TwoViews
 from ladder_hub.data.photometric import Policy, augment
 
@@ -36,7 +37,7 @@ def contact_sheet(
 
     Args:
         source: Where the images come from.
-        path: The file to write; replaced whole or not at all.
+        path: The file to write, `~` allowed; replaced whole or not at all. Folders above it are made.
         size: As in `TwoViews`, and so are the next five.
         crop_scale: Share of the area.
         crop_ratio: Width / height.
@@ -49,8 +50,12 @@ def contact_sheet(
         How many images it shows.
 
     Raises:
-        DataError: sixteen images in a row can't be decoded, or the file can't be written.
+        DataError: the file can't be written.
+        RunError: sixteen images tried for one place can't be decoded.
     """
+    path = expanded(path)
+    if os.path.isdir(path):  # noqa: PTH112 - Path's raises for a name too long
+        raise DataError(f"views.preview={path} is a folder; give the file to write: {path / 'views.png'}")
     columns = min(columns, len(source))
     count = min(columns * _BLOCKS, len(source))
     views = TwoViews(
@@ -121,15 +126,14 @@ def _shortened(key: str, letters: int) -> str:
 
 
 def _write(sheet: Image.Image, path: Path) -> None:
+    # Not from tempfile: its files can be read by their owner only, whatever the umask.
+    part = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".png", delete=False) as file:
-            part = Path(file.name)
-    except OSError as error:
-        raise DataError(f"can't write views.preview={path}: {error.strerror}") from None
-    try:
         sheet.save(part, format="PNG")
         part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise DataError(f"can't write views.preview={path}: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ import torch
 from webdataset.shardlists import expand_urls
 
 from ladder_hub.data.decode import decode
-from ladder_hub.data.image_source import BadImage, DataError
+from ladder_hub.data.image_source import BadImage, DataError, expanded
 from ladder_hub.data.tar_cache import read_index
 
 _OPEN_FILES = 128  # well below the usual limit of 1024 a process; reopening costs microseconds
@@ -93,7 +93,7 @@ def expand_shards(spec: str) -> list[Path]:
         DataError: a brace without its partner, or shards that are not there; the first is named.
     """
     try:
-        shards = [Path(part).expanduser() for part in expand_urls(spec)]
+        shards = [expanded(part) for part in expand_urls(spec)]
     except (ValueError, AssertionError) as error:
         raise DataError(f"{spec} is not a brace pattern ({error}); write train-{{000000..000005}}.tar") from None
     missing = [shard for shard in shards if not shard.is_file()]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from ladder_hub.data.decode import image_endings
 from ladder_hub.data.folder import FolderSource
-from ladder_hub.data.image_source import BadImage, DataError, Source
+from ladder_hub.data.image_source import BadImage, DataError, Source, expanded
 from ladder_hub.data.shapes import ShapesSource
 from ladder_hub.data.shards import ShardSource, expand_shards
 
@@ -32,24 +32,45 @@ def open_source(spec: str, *, split: Split) -> Source:
         return ShapesSource(_count(spec, split), split=split)
     if re.match(r"[a-z][a-z0-9+.-]+://|pipe:", spec, re.IGNORECASE):
         raise DataError(f"data.{split}={spec} is not read: download it first, then give the folder or the shards")
-    path = Path(spec).expanduser()
-    if path.is_dir():
-        return FolderSource(path, spec=spec)
-    return _open_shards(spec, path, split)
+    try:
+        path = expanded(spec)
+        return FolderSource(path, spec=spec) if path.is_dir() else _open_shards(spec, path, split)
+    except OSError as error:  # a path too long, or through a folder that may not be entered
+        raise DataError(f"can't read data.{split}={spec}: {error.strerror}") from None
 
 
 def check_same_classes(train: Source, val: Source) -> None:
-    """Refuse two sources whose class names differ: their labels would mean different things.
+    """Refuse two sources whose classes differ as far as is known: their labels would mean different things.
 
     Raises:
-        DataError: both know their class names, and these differ.
+        DataError: both know their class names, and these differ; or one knows only numbers, and there are
+            labels in val that train lacks, or labels in train beyond the names of val.
     """
-    if train.class_names is None or val.class_names is None or train.class_names == val.class_names:
+    if train.class_names is None or val.class_names is None:
+        _check_label_numbers(train, val)
+    elif train.class_names != val.class_names:
+        odd = sorted(set(train.class_names) ^ set(val.class_names))[0]
+        where = f"data.train={train.spec}" if odd in train.class_names else f"data.val={val.spec}"
+        counts = f"{len(train.class_names)} classes in train, {len(val.class_names)} in val"
+        raise DataError(f"train and val have different classes ({counts}): {odd!r} is in {where} only")
+
+
+def _check_label_numbers(train: Source, val: Source) -> None:
+    if train.labels is None or val.labels is None:
         return
-    odd = sorted(set(train.class_names) ^ set(val.class_names))[0]
-    where = f"data.train={train.spec}" if odd in train.class_names else f"data.val={val.spec}"
-    counts = f"{len(train.class_names)} classes in train, {len(val.class_names)} in val"
-    raise DataError(f"train and val have different classes ({counts}): {odd!r} is in {where} only")
+    # A val without names may well lack the last of train's classes; one with names may not.
+    in_train, in_val = _classes_known(train), _classes_known(val)
+    if in_val > in_train or (val.class_names is not None and in_val < in_train):
+        where = f"data.val={val.spec}" if in_val > in_train else f"data.train={train.spec}"
+        raise DataError(
+            f"train and val have different classes ({in_train} classes in train, {in_val} in val): "
+            f"class number {max(in_train, in_val) - 1} is in {where} only"
+        )
+
+
+def _classes_known(source: Source) -> int:
+    assert source.labels is not None
+    return 1 + int(source.labels.max()) if source.class_names is None else len(source.class_names)
 
 
 def _open_shards(spec: str, path: Path, split: Split) -> Source:

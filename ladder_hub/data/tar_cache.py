@@ -1,13 +1,14 @@
 """Indices of tar shards, kept between runs in `$LADDER_HUB_CACHE`, else `~/.cache/ladder-hub`.
 
-A cached index belongs to names, sizes and times of change of the shards; what can't be read is built again,
-what can't be written is left.
+A cached index belongs to the shards' places, sizes and times of change: names alone mix up two folders whose
+tool sets every mtime alike. What can't be read is built again, what can't be written is left.
 """
 
 import contextlib
 import hashlib
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ import numpy as np
 from ladder_hub.data.names import Names
 from ladder_hub.data.tar_index import TarIndex, build_index
 
-_FORMAT = "ladder-hub tar index 1"
+_FORMAT = "ladder-hub tar index 2"
+_PART = ".partial"
+_STALE_SECONDS = 24 * 3600
 
 
 def read_index(shards: list[Path]) -> TarIndex:
@@ -41,7 +44,8 @@ def _digest(shards: list[Path]) -> str:
     digest = hashlib.sha256(_FORMAT.encode())
     for shard in shards:
         status = shard.stat()
-        digest.update(os.fsencode(f"\n{shard.name}\0{status.st_size}\0{status.st_mtime_ns}"))
+        times = f"{status.st_mtime_ns}\0{status.st_ctime_ns}"
+        digest.update(os.fsencode(f"\n{shard.resolve()}\0{status.st_size}\0{times}"))
     return digest.hexdigest()
 
 
@@ -60,7 +64,8 @@ def _load(path: Path) -> TarIndex | None:
 def _save(index: TarIndex, path: Path) -> None:
     with contextlib.suppress(OSError):  # a cache that can't be written costs seconds, not the run
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
+        _remove_stale(path.parent)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=_PART, delete=False) as file:
             part = Path(file.name)
             try:
                 np.savez(
@@ -77,3 +82,10 @@ def _save(index: TarIndex, path: Path) -> None:
             except BaseException:
                 part.unlink(missing_ok=True)
                 raise
+
+
+def _remove_stale(folder: Path) -> None:
+    """What processes killed while they wrote have left; a fresh one may belong to a process at work."""
+    for part in folder.glob(f"*{_PART}"):
+        if time.time() - part.stat().st_mtime > _STALE_SECONDS:
+            part.unlink(missing_ok=True)

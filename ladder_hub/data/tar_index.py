@@ -17,6 +17,7 @@ from ladder_hub.data.image_source import DataError
 from ladder_hub.data.names import Names
 
 _BLOCK = 512
+_HIGHEST_CLASS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -151,4 +152,6 @@ def _class_number(file: BinaryIO, member: tarfile.TarInfo, shard: Path) -> int:
     text = file.read(min(member.size, 32)).strip()
     if not text.isdigit():
         raise DataError(f"{shard}: {member.name} holds {text.decode(errors='replace')!r}, not a class number")
+    if int(text) > _HIGHEST_CLASS:
+        raise DataError(f"{shard}: {member.name} holds {text.decode()}, too large for a class number")
     return int(text)

@@ -1,15 +1,13 @@
 """The door to torch's DataLoader: whole batches made in worker processes, failures as one line."""
 
-import contextlib
 import os
-import signal
-import threading
 from collections.abc import Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from ladder_hub.data.signals import child_signal_kept, leave_signals_to_main, termination_held
 from ladder_hub.errors import RunError, UserError
 
 Made = TypeVar("Made")
@@ -78,7 +76,7 @@ class BatchWorkers(Generic[Made]):
         self._plan.requests = plan
         if not plan:
             return
-        with _child_signal_kept():
+        with child_signal_kept(), termination_held():
             batches = iter(self._loader)
         for _ in plan:
             try:
@@ -121,16 +119,7 @@ def _as_made(made: Made) -> Made:
 
 def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
-
-
-@contextlib.contextmanager
-def _child_signal_kept() -> Iterator[None]:
-    """Keep torch from raising a worker's death in whatever code happens to run: `next` finds it too."""
-    before = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
-    yield
-    if before is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGCHLD, before)
+    leave_signals_to_main()
 
 
 def _died(error: Exception, workers: int) -> Exception:

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from rich.console import Console
 
-from ladder_hub.artifact import Artifact, add_metrics, read_artifact
+from ladder_hub.artifact import Artifact, ArtifactError, add_metrics, read_artifact
 from ladder_hub.backbone import STAGE_NAMES
 from ladder_hub.data.sources import open_source
 from ladder_hub.device import pick_device
@@ -73,7 +73,10 @@ def eval_knn(model: str, overrides: Sequence[str] = (), *, console: Console | No
             device=device,
             batch_size=settings.batch_size,
             workers=settings.data.workers,
+            mean=backbone.pretrained_cfg["mean"],
+            std=backbone.pretrained_cfg["std"],
             advance=task.advance,
+            skip=display.left_out,
         )
         scores = evaluate_knn(
             backbone, train, val, extractor, k=settings.k, temperature=settings.temperature, stages=stages
@@ -85,8 +88,16 @@ def eval_knn(model: str, overrides: Sequence[str] = (), *, console: Console | No
         for entry in score.entries(protocol=name, **facts):
             entries.append({**entry, "baseline": _known_baseline(artifact, entry)})
     if _is_ours(model, artifact):
-        add_metrics(artifact.folder, entries)
+        try:
+            add_metrics(artifact.folder, entries)
+        except ArtifactError as error:
+            # What took an hour to measure is told all the same.
+            raise ArtifactError(f"{error}: {_told(entries)}") from None
     return entries
+
+
+def _told(entries: Sequence[dict[str, Any]]) -> str:
+    return ", ".join(f"{entry['stage']} {entry['metric']} {entry['value']:.4f}" for entry in entries)
 
 
 def _data(settings: KnnSettings, artifact: Artifact) -> tuple[str, str]:

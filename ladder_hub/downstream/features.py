@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from ladder_hub.backbone import pyramid
 from ladder_hub.data.loader import evaluation_batches
+from ladder_hub.data.photometric import IMAGENET_MEAN, IMAGENET_STD, normalise
 from ladder_hub.data.sources import Source
+from ladder_hub.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,12 @@ class Extractor:
     batch_size: int = 256
     workers: int = -1
     """Loader processes; -1: one a core, at most 8."""
+    mean: Sequence[float] = IMAGENET_MEAN
+    std: Sequence[float] = IMAGENET_STD
     advance: Callable[[int], None] = lambda _: None
     """Told the number of images of each batch."""
+    skip: Callable[[list[tuple[str, str]]], None] = lambda _: None
+    """Told (key, reason) of images that can't be decoded and are left out."""
 
     @torch.inference_mode()
     def read(
@@ -42,13 +48,16 @@ class Extractor:
 
         Returns:
             {stage: float32 (N, C)} and int64 (N,).
+
+        Raises:
+            UserError: not one image could be decoded.
         """
         features: dict[str, list[Tensor]] = {stage: [] for stage in stages}
         labels = [torch.empty(0, dtype=torch.int64)]
         training = backbone.training
         backbone.eval()
         try:
-            for images, classes, _bad in evaluation_batches(
+            for images, classes, bad in evaluation_batches(
                 source,
                 indices=indices,
                 size=self.size,
@@ -57,11 +66,17 @@ class Extractor:
                 workers=self.workers,
             ):
                 assert classes is not None
-                images = images.to(self.device, memory_format=torch.channels_last)
+                self.skip(bad)
+                if not len(images):
+                    continue
+                images = normalise(images.to(self.device), mean=self.mean, std=self.std)
+                images = images.contiguous(memory_format=torch.channels_last)
                 for stage, feature_map in pyramid(backbone, images, stages).items():
                     features[stage].append(F.normalize(feature_map.float().mean((2, 3)), dim=1))
                 labels.append(classes)
                 self.advance(len(images))
         finally:
             backbone.train(training)
+        if len(labels) == 1:
+            raise UserError(f"{source.spec}: no image could be decoded")
         return {stage: torch.cat(parts) for stage, parts in features.items()}, torch.cat(labels).to(self.device)

@@ -20,7 +20,7 @@ from ladder_hub.errors import UserError
 
 Facts = dict[str, Any]
 
-_BLOCK = 1024  # queries compared at once
+_BLOCK = 2**27  # similarities in memory at once: 512 MiB of float32
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,15 @@ def knn_scores(bank: Tensor, labels: Tensor, queries: Tensor, *, classes: int, k
         temperature: T > 0; the weight of a vote is exp(s / T).
 
     Returns:
-        float32 (Q, K).
+        float32 (Q, K), relative to the weight of the nearest neighbour; 0 for a class without a vote.
     """
     votes = torch.zeros(len(queries), classes, device=bank.device)
-    for start in range(0, len(queries), _BLOCK):
-        similarity, nearest = (queries[start : start + _BLOCK] @ bank.T).topk(min(k, len(bank)), dim=1)
-        # exp((s - 1) / T) orders the classes as exp(s / T) does, and can't overflow at a small T.
-        weights = ((similarity.float() - 1) / temperature).exp()
-        votes[start : start + _BLOCK].scatter_add_(1, labels[nearest], weights)
+    rows = max(1, _BLOCK // len(bank))
+    for start in range(0, len(queries), rows):
+        similarity, nearest = (queries[start : start + rows] @ bank.T).topk(min(k, len(bank)), dim=1)
+        # Relative to the nearest neighbour the classes keep their order, and a small T neither over- nor underflows.
+        weights = ((similarity.float() - similarity[:, :1].float()) / temperature).exp()
+        votes[start : start + rows].scatter_add_(1, labels[nearest], weights)
     return votes
 
 
@@ -133,7 +134,8 @@ def evaluate_knn(
     scores = []
     for stage in stages:
         votes = knn_scores(known[stage], labels, asked[stage], classes=classes, k=k, temperature=temperature)
-        hit = votes.topk(min(5, classes), dim=1).indices == truth[:, None]
+        most, guess = votes.topk(min(5, classes), dim=1)
+        hit = (guess == truth[:, None]) & (most > 0)  # a class without a vote is no guess
         top1, top5 = hit[:, 0].float().mean().item(), hit.any(1).float().mean().item()
         scores.append(Score(stage, top1, top5, len(truth)))
     return scores

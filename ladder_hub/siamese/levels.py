@@ -9,7 +9,6 @@ from typing import Literal
 
 Stage = Literal["res2", "res3", "res4", "res5"]
 Loss = Literal["global", "dense"]
-STAGES: tuple[Stage, ...] = ("res2", "res3", "res4", "res5")
 
 
 @dataclass(frozen=True)

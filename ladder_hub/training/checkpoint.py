@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ladder_hub.errors import UserError
+from ladder_hub.errors import RunError, UserError
 
 KEPT = 2
 
@@ -20,11 +20,17 @@ def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
     """Write `state` (tensors and plain types only) as `step_<step>.pt`; older ones but the newest two go."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step_{step:09d}.pt"
+    for stale in folder.glob("*.partial"):  # of a killed run
+        stale.unlink()
     partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with partial.open("wb") as file:
+            torch.save(dict(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:  # torch wraps some write errors
+        partial.unlink(missing_ok=True)
+        raise RunError(f"{path} can't be written ({str(error).splitlines()[0]}); make room, then resume") from None
     partial.replace(path)
     for old in _checkpoints(folder)[:-KEPT]:
         old.unlink()

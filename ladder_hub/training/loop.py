@@ -1,7 +1,7 @@
 """The loop: step, look, log, measure, checkpoint; and every reason to stop before the end."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ _PATIENCE = 2  # logging steps in a row that a level must look collapsed before 
 
 
 class Loop:
-    """Trains `state` to its last step, writing into `folder`. `seconds` and `bad` go on from an earlier part."""
+    """Trains `state` to its last step, writing into `folder`; `saved` is the checkpoint that it goes on from."""
 
     def __init__(
         self,
@@ -36,19 +36,19 @@ class Loop:
         log: RunLog,
         display: Display,
         stop: StopSignals,
-        seconds: float = 0.0,
-        bad: Sequence[tuple[str, str]] = (),
+        saved: Mapping[str, Any] | None = None,
     ) -> None:
         self.state, self.inputs, self.folder, self.log, self.display = state, inputs, folder, log, display
         self.recipe = state.recipe
         self._stop = stop
-        self.bad = list(bad)
+        saved = saved or {"seconds": 0.0, "bad": [], "low": {}}
+        self.bad = [(key, reason) for key, reason in saved["bad"]]
         self._ledger = BadLedger(len(inputs.train), self.recipe.data.max_bad)
-        self._ledger.add(bad)
-        self._seconds_before = seconds
+        self._ledger.add(self.bad)
+        self._seconds_before = saved["seconds"]
         self._first_step = state.step
         self._unchecked: list[tuple[int, Tensor]] = []
-        self._low: dict[str, int] = {}
+        self._low: dict[str, int] = dict(saved["low"])
         self._waited = 0.0
         self._interval = time.perf_counter(), state.step
 
@@ -69,9 +69,15 @@ class Loop:
         state = self.state
         views = two_views(self.recipe, self.inputs.train, state.device)
         task = self.display.task("train", state.steps, state.step)
-        while state.step < state.steps:
-            self._between_epochs()
-            self._epoch(views, task)
+        try:
+            while state.step < state.steps:
+                self._between_epochs()
+                self._epoch(views, task)
+        except torch.OutOfMemoryError:
+            raise RunError(
+                f"{state.device} ran out of memory after step {state.step}; {self._last_checkpoint()}; "
+                f"start anew with a micro_batch below {self.recipe.micro_batch}"
+            ) from None
         task.close()
         self.display.show("")
 
@@ -83,14 +89,13 @@ class Loop:
             state.epoch, samples=state.steps_per_epoch * recipe.batch_size, start=done * recipe.batch_size
         )
         for micro_batches in self._waiting(batches):
-            self._note_bad(micro_batches)
             output = state.advance(micro_batches)
+            self._note_bad(micro_batches)
             self._unchecked.append((state.step, torch.stack(list(output.losses.values()))))
             if state.step % recipe.log.every == 0 or state.step == state.steps:
                 self._log_step(output, task)
             task.advance()
             if self._stop.received:
-                self._checkpoint()
                 self._interrupt()
         if state.epoch % recipe.log.checkpoint == 0 or state.step == state.steps:
             self._checkpoint()
@@ -107,7 +112,13 @@ class Loop:
         groups = zip(*[batches] * self.recipe.accumulation, strict=True)
         while True:
             before = time.perf_counter()
-            group = next(groups, None)
+            try:
+                group = next(groups, None)
+            except RunError:
+                # A signal to the whole process group may end the loader's processes before this one looks.
+                if self._stop.received:
+                    self._interrupt()
+                raise
             self._waited += time.perf_counter() - before
             if group is None:
                 return
@@ -115,15 +126,14 @@ class Loop:
 
     def _note_bad(self, micro_batches: tuple[Batch, ...]) -> None:
         new = self._ledger.add([pair for batch in micro_batches for pair in batch.bad])
-        for key, reason in new:
-            self.display.say(f"skipped {key}: {reason}")
+        self.display.left_out(new)
         if new:
             self.bad += new
             self.log.write({**self._place(), "bad": [list(pair) for pair in new]})
 
     def _log_step(self, output: Output, task: Task) -> None:
         state = self.state
-        self._check_finite(output)
+        self._check_finite()
         spreads = {name.replace("_", "."): spread(p) for name, p in output.projections.items()}
         now, (since, step) = time.perf_counter(), self._interval
         record = {
@@ -150,20 +160,29 @@ class Loop:
         state = self.state
         return {"step": state.step, "epoch": (state.step - 1) // state.steps_per_epoch, "samples": state.samples}
 
-    def _check_finite(self, output: Output | None = None) -> None:
+    def _check_finite(self) -> None:
         """Stop at the first step since the last look whose loss is no number.
 
         Looking costs a wait for the device, so it is done at logging steps and before a checkpoint.
         """
-        names = [level.name for level in self.state.learner.levels]
-        for step, losses in self._unchecked:
-            broken = (~torch.isfinite(losses)).nonzero().flatten().tolist()
-            if broken:
-                raise RunError(
-                    f"the loss of {names[broken[0]]} is no number at step {step}; {self._last_checkpoint()}; see "
-                    f"{self.log.path}, then try a lower optim.base_lr or precision=float32"
-                )
+        if not self._unchecked:
+            return
+        steps, losses = zip(*self._unchecked, strict=True)
+        broken = (~torch.isfinite(torch.stack(losses))).nonzero().tolist()
+        if broken:
+            row, column = broken[0]
+            name = self.state.learner.levels[column].name
+            raise RunError(f"the loss of {name} is no number at step {steps[row]}; {self._what_to_do()}")
         self._unchecked.clear()
+
+    def _check_weights(self) -> None:
+        """A loss is computed before its step: the last step's damage shows in the weights alone."""
+        norms = torch.stack(torch._foreach_norm(list(self.state.learner.parameters())))
+        if not torch.isfinite(norms).all():
+            raise RunError(f"a weight is no number after step {self.state.step}; {self._what_to_do()}")
+
+    def _what_to_do(self) -> str:
+        return f"{self._last_checkpoint()}; see {self.log.path}, then try a lower optim.base_lr or precision=float32"
 
     def _check_spread(self, spreads: dict[str, Spread]) -> None:
         for name, value in spreads.items():
@@ -195,7 +214,7 @@ class Loop:
 
         def advance(images: int) -> None:
             task.advance(images)
-            if self._stop.received:  # a measurement follows a checkpoint: nothing is lost
+            if self._stop.received:
                 self._interrupt()
 
         extractor = Extractor(
@@ -204,6 +223,7 @@ class Loop:
             device=self.state.device,
             workers=keys.data.workers,
             advance=advance,
+            skip=self.display.left_out,
         )
         (score,) = evaluate_knn(
             backbone, train, val, extractor, k=keys.knn.k, temperature=keys.knn.temperature, bank=bank
@@ -212,6 +232,7 @@ class Loop:
         return score
 
     def _interrupt(self) -> None:
+        self._checkpoint()
         raise Interrupted(
             f"stopped by {self._stop.received} at step {self.state.step} of {self.state.steps}; "
             f"go on with: ladder-hub train resume={self.folder}"
@@ -219,7 +240,13 @@ class Loop:
 
     def _checkpoint(self) -> None:
         self._check_finite()
-        extra = {"seconds": self.seconds, "bad": [list(pair) for pair in self.bad]}
+        self._check_weights()
+        extra = {
+            "seconds": self.seconds,
+            "bad": [list(pair) for pair in self.bad],
+            "low": dict(self._low),
+            "data": self.inputs.train.fingerprint(),
+        }
         save_checkpoint(self.folder / "checkpoints", self.state.step, {**self.state.state_dict(), **extra})
 
     def _last_checkpoint(self) -> str:

@@ -1,5 +1,6 @@
 """A run: how it starts, the loop, and what it leaves."""
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +9,10 @@ from typing import Any
 
 from rich.console import Console
 
-from ladder_hub.artifact import read_artifact, write_artifact
+from ladder_hub.artifact import add_metrics, read_artifact, write_artifact
+from ladder_hub.data.sources import Source
 from ladder_hub.device import pick_device, pick_precision
-from ladder_hub.downstream.knn import Score, protocol
+from ladder_hub.downstream.knn import protocol
 from ladder_hub.errors import UserError
 from ladder_hub.progress import Display
 from ladder_hub.recipe import Recipe, load_recipe
@@ -21,9 +23,9 @@ from ladder_hub.training.loop import Loop
 from ladder_hub.training.provenance import provenance
 from ladder_hub.training.signals import StopSignals
 from ladder_hub.training.state import TrainState, build_learner
-from ladder_hub.weights import tensor_digest
+from ladder_hub.weights import tensor_digest, write_whole
 
-SAFE_ON_RESUME = ("device", "data.workers", "log.every", "log.checkpoint")
+SAFE_ON_RESUME = ("device", "data.val", "data.workers", "knn.every", "knn.bank", "log.every", "log.checkpoint")
 """Keys that may change when a run goes on: they don't decide the numbers."""
 
 
@@ -66,34 +68,46 @@ def train(
     """
     console = console or Console(file=sys.stderr)
     # ---- how it starts: go on with a run; else anew, from `init` or at random ----
-    folder, saved = (Path(resume), _saved(Path(resume))) if resume else (None, None)
+    _refuse_many_processes()
+    folder = Path(resume).expanduser() if resume else None
+    saved = _saved(folder) if folder else None
     keys = load_recipe(str(folder / "recipe.toml"), _safe(overrides)) if folder else load_recipe(recipe, overrides)
     device = pick_device(keys.device)
     keys = keys.model_copy(update={"precision": pick_precision(keys.precision, device)})
     inputs = open_inputs(keys)
+    if saved:
+        _check_same_images(saved["data"], inputs)
     if keys.views.preview:
         count = write_preview(keys, inputs.train)
         console.print(f"{keys.views.preview}: {count} images and their views", highlight=False, markup=False)
         return None
-    state = TrainState(keys, device, steps_per_epoch=inputs.steps_per_epoch(keys.batch_size))
+    facts = provenance(device)  # now: the checkout may have moved on when the run ends
+    # A checkpoint holds all that `init` gave: a run goes on without it.
+    begun = keys.model_copy(update={"init": ""}) if saved else keys
+    learner = build_learner(begun, say=lambda line: console.print(line, highlight=False, markup=False))
+    state = TrainState(keys, learner, device, steps_per_epoch=inputs.steps_per_epoch(keys.batch_size))
     folder = folder or _new_folder(keys)
     # ---- the loop ----
     log = RunLog(folder, after=saved["step"] if saved else -1)
-    seconds, bad = 0.0, []
     if saved:
         state.load_state_dict(saved)
-        seconds, bad = saved["seconds"], [(key, reason) for key, reason in saved["bad"]]
     with Display(console) as display, StopSignals() as stop:
         display.say(_headline(keys, state, inputs, folder))
-        loop = Loop(state, inputs, folder=folder, log=log, display=display, stop=stop, seconds=seconds, bad=bad)
+        loop = Loop(state, inputs, folder=folder, log=log, display=display, stop=stop, saved=saved)
         try:
             loop.run()
         finally:
             log.close()
         # ---- what it leaves ----
-        scores = _final_scores(loop)
-        _publish(loop, scores)
+        _publish(loop, facts)
+        if inputs.val is not None:
+            _measure(loop, inputs.val)
     return Run(folder, keys, read_artifact(folder / "artifact").metrics)
+
+
+def _refuse_many_processes() -> None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("training on several processes is not built yet: start one process, without torchrun")
 
 
 def _saved(folder: Path) -> dict[str, Any]:
@@ -103,6 +117,15 @@ def _saved(folder: Path) -> dict[str, Any]:
     if path is None:
         raise CheckpointError(f"resume={folder}: it left no checkpoint; start it anew from {folder / 'recipe.toml'}")
     return load_checkpoint(path)
+
+
+def _check_same_images(before: dict[str, Any], inputs: Inputs) -> None:
+    now = inputs.train.fingerprint()
+    if now["digest"] != before["digest"]:
+        raise CheckpointError(
+            f"data.train={inputs.train.spec} is not what the run began with: {now['count']} images "
+            f"(digest {now['digest'][:12]}), then {before['count']} ({before['digest'][:12]})"
+        )
 
 
 def _safe(overrides: Sequence[str]) -> Sequence[str]:
@@ -115,16 +138,20 @@ def _safe(overrides: Sequence[str]) -> Sequence[str]:
 
 def _new_folder(recipe: Recipe) -> Path:
     """The run's folder with its recipe in it: `out`, which must be new, or the next free runs/<name>."""
-    if recipe.out:
-        folder = Path(recipe.out)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError(
-                f"out={folder} exists; name another folder, or go on with its run: ladder-hub train resume={folder}"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-    else:
-        folder = _next_free(Path("runs") / recipe.name)
-    (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+    try:
+        folder = _claimed(Path(recipe.out).expanduser()) if recipe.out else _next_free(Path("runs") / recipe.name)
+        write_whole(folder / "recipe.toml", [recipe.to_toml().encode()])
+    except OSError as error:
+        raise UserError(f"out={recipe.out or 'runs'} can't be written: {error.strerror}") from None
+    return folder
+
+
+def _claimed(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise UserError(
+            f"out={folder} exists; name another folder, or go on with its run: ladder-hub train resume={folder}"
+        )
     return folder
 
 
@@ -151,49 +178,43 @@ def _headline(recipe: Recipe, state: TrainState, inputs: Inputs, folder: Path) -
     )
 
 
-def _final_scores(loop: Loop) -> tuple[Score, Score] | None:
-    """KNN of the trained network and of the one it started from, all training images voting."""
-    if loop.inputs.val is None:
-        return None
-    before = build_learner(loop.recipe).online.backbone.to(loop.state.device)
-    return (
-        loop.measure(loop.state.learner.online.backbone, "kNN, trained"),
-        loop.measure(before, "kNN, before training"),
-    )
-
-
-def _publish(loop: Loop, scores: tuple[Score, Score] | None) -> None:
-    state, inputs, recipe = loop.state, loop.inputs, loop.recipe
-    backbone = state.learner.online.backbone
-    train = inputs.train.fingerprint()
-    facts = provenance(
-        state.device,
-        data=train,
-        seed=recipe.seed,
-        precision=recipe.precision,
-        steps=state.step,
-        epochs=recipe.epochs,
-        samples_seen=state.samples,
-        wall_seconds=round(loop.seconds, 1),
-        bad_images=len(loop.bad),
-        command="ladder-hub train recipe=recipe.toml data.train=IMAGES",
-    )
-    metrics = []
-    if scores is not None and inputs.val is not None:
-        trained, before = scores
-        metrics = trained.entries(
-            protocol=protocol(recipe.knn.k, recipe.knn.temperature),
-            weights=tensor_digest(dict(backbone.state_dict())),
-            train=train,
-            val=inputs.val.fingerprint(),
-            before={"top1": before.top1, "top5": before.top5},
-        )
+def _publish(loop: Loop, facts: dict[str, Any]) -> None:
+    """The artifact, before anything is measured: what can fail after it can't lose it."""
+    state, recipe = loop.state, loop.recipe
     write_artifact(
         loop.folder / "artifact",
-        backbone=backbone,
+        backbone=state.learner.online.backbone,
         recipe=recipe,
-        provenance=facts,
-        metrics=metrics,
+        provenance={
+            **facts,
+            "data": loop.inputs.train.fingerprint(),
+            "seed": recipe.seed,
+            "precision": recipe.precision,
+            "steps": state.step,
+            "epochs": recipe.epochs,
+            "samples_seen": state.samples,
+            "wall_seconds": round(loop.seconds, 1),
+            "bad_images": len(loop.bad),
+            "command": "ladder-hub train recipe=recipe.toml data.train=IMAGES",
+        },
+        metrics=[],
         log=loop.log.records,
         heads=state.heads(),
+    )
+
+
+def _measure(loop: Loop, val: Source) -> None:
+    """KNN of the trained network and of the one it started from, all training images voting."""
+    recipe, trained = loop.recipe, loop.state.learner.online.backbone
+    after = loop.measure(trained, "kNN, trained")
+    before = loop.measure(build_learner(recipe).online.backbone.to(loop.state.device), "kNN, before training")
+    add_metrics(
+        loop.folder / "artifact",
+        after.entries(
+            protocol=protocol(recipe.knn.k, recipe.knn.temperature),
+            weights=tensor_digest(dict(trained.state_dict())),
+            train=loop.inputs.train.fingerprint(),
+            val=val.fingerprint(),
+            before={"top1": before.top1, "top5": before.top5},
+        ),
     )

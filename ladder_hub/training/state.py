@@ -1,11 +1,12 @@
 """What a run changes while it trains: the learner, the optimiser, the schedule and the step; and one step of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ladder_hub.artifact import load_heads
 from ladder_hub.backbone import build_backbone
 from ladder_hub.data.loader import Batch
 from ladder_hub.device import autocast, seed_everything
@@ -15,19 +16,24 @@ from ladder_hub.recipe import Recipe
 from ladder_hub.siamese.learner import Learner, Output
 from ladder_hub.training.inputs import to_device
 from ladder_hub.training.optim import build_lars, build_schedule, target_momentum
-from ladder_hub.weights import load_tensors
 
 
 class TrainState:
     """A learner and what moves it, `steps` optimiser steps long. `step` is the number of steps taken."""
 
-    def __init__(self, recipe: Recipe, device: torch.device, *, steps_per_epoch: int) -> None:
+    def __init__(self, recipe: Recipe, learner: Learner, device: torch.device, *, steps_per_epoch: int) -> None:
+        warmup_steps = round(recipe.optim.warmup_epochs * steps_per_epoch)
+        if warmup_steps >= recipe.epochs * steps_per_epoch:
+            raise UserError(
+                f"optim.warmup_epochs = {recipe.optim.warmup_epochs} leaves none of the "
+                f"{recipe.epochs * steps_per_epoch} steps for training; make it shorter"
+            )
         self.recipe = recipe
         self.device = device
         self.steps_per_epoch = steps_per_epoch
         self.steps = recipe.epochs * steps_per_epoch
         self.step = 0
-        self.learner = build_learner(recipe).to(device).to(memory_format=torch.channels_last).train()
+        self.learner = learner.to(device).to(memory_format=torch.channels_last).train()
         keys = recipe.optim
         self.optimizer = build_lars(
             self.learner,
@@ -39,8 +45,10 @@ class TrainState:
             self.optimizer,
             learning_rate=recipe.learning_rate,
             steps=self.steps,
-            warmup_steps=round(keys.warmup_epochs * steps_per_epoch),
+            warmup_steps=warmup_steps,
         )
+        self.momentum = recipe.target.base_momentum
+        """Of the target, in the step taken last."""
 
     @property
     def epoch(self) -> int:
@@ -56,11 +64,6 @@ class TrainState:
     def learning_rate(self) -> float:
         """Of the step taken last."""
         return self.optimizer.param_groups[0]["lr"]
-
-    @property
-    def momentum(self) -> float:
-        """The target's momentum at the coming step."""
-        return target_momentum(self.step, steps=self.steps, base=self.recipe.target.base_momentum)
 
     def advance(self, micro_batches: Sequence[Batch]) -> Output:
         """One optimiser step over the micro-batches of a batch.
@@ -78,6 +81,7 @@ class TrainState:
                 sums[name] = sums.get(name, 0) + loss.detach() / len(micro_batches)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.momentum = target_momentum(self.step, steps=self.steps, base=self.recipe.target.base_momentum)
         self.learner.update_target(self.momentum)
         self.step += 1
         return Output(sums, output.projections)
@@ -103,11 +107,11 @@ class TrainState:
         return _all_but_backbone(self.learner)
 
 
-def build_learner(recipe: Recipe) -> Learner:
-    """The network of a recipe at step 0: random by its seed, or from `init`.
+def build_learner(recipe: Recipe, *, say: Callable[[str], None] = lambda _: None) -> Learner:
+    """The network of a recipe at step 0: random by its seed, or from `init`; `say` is told what came from there.
 
     Raises:
-        UserError: `init` names another architecture.
+        UserError: `init` can't be loaded, or is another architecture.
     """
     seed_everything(recipe.seed)
     backbone = build_backbone(recipe.model.backbone)
@@ -116,7 +120,8 @@ def build_learner(recipe: Recipe) -> Learner:
     keys = recipe.heads
     learner = Learner(backbone, recipe.ladder, hidden=keys.hidden, out=keys.out, grid=keys.grid)
     if recipe.init:
-        _load_heads(learner, recipe.init)
+        heads = "heads and target" if _load_heads(learner, recipe.init) else "heads start at random"
+        say(f"init={recipe.init}: backbone, {heads}")
     return learner
 
 
@@ -128,14 +133,13 @@ def _load_backbone(backbone: nn.Module, recipe: Recipe) -> None:
     backbone.load_state_dict(source.state_dict())
 
 
-def _load_heads(learner: Learner, init: str) -> None:
+def _load_heads(learner: Learner, init: str) -> bool:
     """Heads of the same ladder go on where they were; others start at random, the target as the online copy."""
-    path = resolve(init) / "ladder_heads.safetensors"
-    if not path.is_file():
-        return
-    saved, ours = load_tensors(path), _all_but_backbone(learner)
-    if {name: t.shape for name, t in saved.items()} == {name: t.shape for name, t in ours.items()}:
-        learner.load_state_dict(saved, strict=False)
+    saved, ours = load_heads(resolve(init)), _all_but_backbone(learner)
+    if saved is None or {name: t.shape for name, t in saved.items()} != {name: t.shape for name, t in ours.items()}:
+        return False
+    learner.load_state_dict(saved, strict=False)
+    return True
 
 
 def _all_but_backbone(learner: Learner) -> dict[str, Tensor]:

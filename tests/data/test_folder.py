@@ -1,11 +1,13 @@
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pictures import jpeg
 
 from ladder_hub.data.decode import decode
+from ladder_hub.data.folder import _public_name
 from ladder_hub.data.sources import BadImage, DataError, check_same_classes, open_source
 
 
@@ -56,6 +58,57 @@ def test_follows_links_to_folders_but_not_in_circles(tmp_path):
     (tmp_path / "root" / "linked").symlink_to(tmp_path / "real")
     (tmp_path / "root" / "circle").symlink_to(tmp_path / "root")
     assert keys(open_source(str(tmp_path / "root"), split="train")) == ["b.jpg", "linked/a.jpg"]
+
+
+def test_links_to_themselves_are_skipped(tmp_path):
+    root = write(tmp_path / "root", "b.jpg")
+    for name, target in (("self.jpg", "self.jpg"), ("one", "two"), ("two", "one")):
+        (tmp_path / "root" / name).symlink_to(target)
+    assert keys(open_source(root, split="train")) == ["b.jpg"]
+
+
+def test_subfolder_that_cannot_be_read(tmp_path, monkeypatch):
+    root = write(tmp_path / "root", "a/1.jpg", "b/1.jpg")
+    scandir = os.scandir
+
+    def scan(path):
+        if Path(path).name == "b":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(DataError) as caught:
+        open_source(root, split="train")
+    assert str(caught.value) == f"can't list {root}/b: Permission denied"
+
+
+def test_link_that_cannot_be_followed(tmp_path):
+    root = write(tmp_path / "root", "a.jpg")
+    (tmp_path / "root" / "b").symlink_to("x" * 300)
+    with pytest.raises(DataError) as caught:
+        open_source(root, split="train")
+    assert str(caught.value) == f"can't read {root}/b: File name too long"
+
+
+@pytest.mark.parametrize(
+    ("root", "name"),
+    [
+        ("/home/alice/images", "images"),
+        ("/home/alice/birds", "birds"),
+        ("/home/alice/birds/train", "birds/train"),
+        ("/home/images", "images"),
+        ("/Users/alice/train", "train"),
+        ("/root/val", "val"),
+        ("/root/birds/val", "val"),
+        ("/elsewhere/people/bob/train", "train"),
+        ("/elsewhere/people/bob", "~"),
+        ("/elsewhere/people/bob/birds/Test", "birds/Test"),
+        ("/train", "train"),
+    ],
+)
+def test_public_name_names_nobody(monkeypatch, root, name):
+    monkeypatch.setenv("HOME", "/elsewhere/people/bob")
+    assert _public_name(Path(root)) == name
 
 
 def test_names_that_are_not_utf8(tmp_path):

@@ -14,12 +14,13 @@ import pytest
 import torch
 from pictures import jpeg, policy, write_tar
 
+from ladder_hub.data.bad import image_or_stand_in
 from ladder_hub.data.chance import view_generator
 from ladder_hub.data.crops import crop, draw_crop, evaluation_crop
 from ladder_hub.data.loader import BadLedger, Batch, TwoViews, evaluation_batches, order
-from ladder_hub.data.photometric import draw, normalise
+from ladder_hub.data.photometric import draw
 from ladder_hub.data.shapes import ShapesSource
-from ladder_hub.data.sources import BadImage, DataError, open_source
+from ladder_hub.data.sources import BadImage, open_source
 from ladder_hub.data.workers import worker_count
 from ladder_hub.errors import RunError
 
@@ -185,22 +186,61 @@ def test_batch_pickles():
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_bad_image_is_replaced_by_the_next(workers):
-    source = Broken(12, bad=[3, 4, 11])
+    source = Broken(12, bad=[3, 7, 11])
     batches = list(views(source, workers=workers).batches(0, samples=12))
     asked = order(12, seed=0, epoch=0).tolist()
     used = torch.cat([b.indices for b in batches]).tolist()
-    assert used == [{3: 5, 4: 5, 11: 0}.get(index, index) for index in asked]
+    assert used == [{3: 4, 7: 8, 11: 0}.get(index, index) for index in asked]
     bad = [key for b in batches for key, reason in b.bad if reason == "truncated"]
-    assert sorted(bad) == [source.key(i) for i in (3, 4, 4, 11)]
+    assert sorted(bad) == sorted(source.key(i) for i in (3, 7, 11))
+
+
+def test_a_bad_folder_is_left_to_the_ledger():
+    """A hundred neighbours, 5 % of the source: stand-ins come from all over the rest."""
+    source = Broken(2000, bad=range(500, 600))
+    used = []
+    for index in range(500, 599):
+        image, place, bad = image_or_stand_in(source, index)
+        assert torch.equal(image, source.image(place))
+        assert image_or_stand_in(source, index)[1:] == (place, bad)
+        assert [key for key, _ in bad[:2]] == [source.key(index), source.key(index + 1)]
+        assert len(set(bad)) == len(bad) < 16
+        used.append(place)
+    assert len(set(used)) > 90
+    assert min(used) < 300
+    assert max(used) > 1700
+
+
+def test_every_image_of_a_small_source_is_tried():
+    source = Broken(16, bad=set(range(16)) - {9})
+    for index in range(16):
+        _, place, bad = image_or_stand_in(source, index)
+        assert place == 9
+        assert len(set(bad)) == len(bad)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_sixteen_bad_in_a_row(workers):
+def test_sixteen_bad_tries(workers):
     source = Broken(40, bad=range(40))
-    first = source.key(order(40, seed=0, epoch=0)[0])
-    with pytest.raises(DataError) as caught:
+    first = int(order(40, seed=0, epoch=0)[0])
+    with pytest.raises(RunError) as caught:
         list(views(source, workers=workers).batches(0, samples=40))
-    assert str(caught.value) == f"16 images in a row can't be decoded, from {first} (truncated) in shapes:40"
+    said = str(caught.value)
+    assert said.startswith(
+        "16 images tried for one place in shapes:40 can't be decoded: "
+        f"{source.key(first)} (truncated), {source.key((first + 1) % 40)} (truncated), "
+    )
+    assert said.endswith(" (truncated), ...")
+    assert said.count("truncated") == 5
+
+
+def test_pins_the_views_only(monkeypatch):
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self)
+    batch = next(views(ShapesSource(4, split="train")).batches(0, samples=4))
+    again = batch.pin_memory()
+    assert [id(tensor) for tensor in pinned] == [id(view) for view in batch.views]
+    assert again == batch
 
 
 def test_a_worker_that_dies_is_one_line():
@@ -217,31 +257,86 @@ def test_a_worker_that_dies_is_one_line():
     assert "\n" not in str(caught.value)
 
 
+LOADING = """
+    import os, signal, sys
+    from ladder_hub.data.loader import TwoViews
+    from ladder_hub.data.photometric import Policy
+    from ladder_hub.data.shapes import ShapesSource
+    policy = Policy(0.8, 0.4, 0.4, 0.2, 0.1, 0.2, 0.5, (0.1, 2.0), 0.2)
+    source = ShapesSource(400, split="train")
+    loader = TwoViews(source, size=24, crop_scale=(0.2, 1.0), crop_ratio=(0.75, 1.5), flip=0.5,
+                      policies=(policy, policy), seed=0, batch_size=4, workers=2)
+    batches = loader.batches(0, samples=400)
+"""
+
+
+def started(program):
+    """A process in a group of its own; its output ends when it and all its workers have ended."""
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(LOADING) + textwrap.dedent(program)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
 def test_ctrl_c_reaches_the_main_process_only():
-    program = """
-        import os, signal, sys
-        from ladder_hub.data.loader import TwoViews
-        from ladder_hub.data.photometric import Policy
-        from ladder_hub.data.shapes import ShapesSource
-        policy = Policy(0.8, 0.4, 0.4, 0.2, 0.1, 0.2, 0.5, (0.1, 2.0), 0.2)
-        source = ShapesSource(2000, split="train")
-        loader = TwoViews(source, size=24, crop_scale=(0.2, 1.0), crop_ratio=(0.75, 1.5), flip=0.5,
-                          policies=(policy, policy), seed=0, batch_size=4, workers=2)
+    process = started("""
         try:
-            for batch in loader.batches(0, samples=2000):
+            for batch in batches:
                 os.killpg(0, signal.SIGINT)
         except KeyboardInterrupt:
             sys.exit(7)
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        start_new_session=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (7, "")
+    """)
+    assert process.communicate(timeout=120) == ("", "")
+    assert process.returncode == 7
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="this system does not tell who sent a signal")
+@pytest.mark.parametrize("end", ["", "; del loader, batches"], ids=["left to the exit", "closed first"])
+def test_termination_of_the_group_is_the_main_process_s_to_handle(end):
+    process = started(f"""
+        told = []
+        signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+        next(batches)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        print(len(list(batches)), len(told)){end}
+    """)
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.communicate("go on\n", timeout=120) == ("99 1\n", "")
+    assert process.returncode == 0
+
+
+def test_workers_do_not_outlive_a_main_process_that_is_killed():
+    process = started("""
+        next(batches)
+        print("ready", flush=True)
+        sys.stdin.readline()
+    """)
+    assert process.stdout.readline() == "ready\n"
+    process.kill()
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_signals_are_as_before_when_workers_cannot_be_started(monkeypatch):
+    loader = views(ShapesSource(8, split="train"), workers=1)
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    handler = signal.getsignal(signal.SIGCHLD)
+
+    def fail(_):
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        raise RuntimeError("no more processes")
+
+    monkeypatch.setattr("torch.utils.data.DataLoader.__iter__", fail)
+    with pytest.raises(RuntimeError, match="no more processes"):
+        next(loader.batches(0, samples=8))
+    assert signal.getsignal(signal.SIGCHLD) == handler
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == masked
 
 
 def test_ledger():
@@ -276,8 +371,8 @@ def test_evaluation_batches(folder, workers):
     images = torch.cat([images for images, _, _ in batches])
     labels = torch.cat([labels for _, labels, _ in batches])
     expected = torch.stack([evaluation_crop(source.image(i), 16, 0.875) for i in range(12)])
-    assert images.dtype == torch.float32
-    assert torch.equal(images, normalise(expected.float() / 255))
+    assert images.dtype == torch.uint8
+    assert torch.equal(images, expected)
     assert labels.tolist() == source.labels.tolist()
     assert not any(bad for _, _, bad in batches)
 

@@ -173,4 +173,31 @@ def test_strength_above_one_does_not_give_negative_factors():
 
 def test_normalise():
     x = torch.rand(2, 3, 5, 5)
+    normalise_bytes = normalise(images())
+    expected = F.normalize(images().float() / 255, list(IMAGENET_MEAN), list(IMAGENET_STD))
+    torch.testing.assert_close(normalise_bytes, expected, atol=1e-6, rtol=0)
+    own = {"mean": [0.5, 0.4, 0.3], "std": [0.1, 0.2, 0.3]}
+    torch.testing.assert_close(normalise(x, **own), F.normalize(x, **own), atol=2e-6, rtol=0)
     torch.testing.assert_close(normalise(x), F.normalize(x, list(IMAGENET_MEAN), list(IMAGENET_STD)), atol=1e-6, rtol=0)
+
+
+def test_normalise_first_used_in_inference_mode_serves_training_too():
+    with torch.inference_mode():
+        normalise(torch.rand(1, 3, 2, 2), mean=(0.11, 0.12, 0.13))
+    x = torch.rand(1, 3, 2, 2, requires_grad=True)
+    normalise(x, mean=(0.11, 0.12, 0.13)).sum().backward()
+    torch.testing.assert_close(x.grad[0, :, 0, 0], 1 / torch.tensor(IMAGENET_STD))
+
+
+def test_normalise_builds_its_constants_once(monkeypatch):
+    first = normalise(images(), mean=(0.21, 0.22, 0.23))
+    monkeypatch.setattr(torch, "tensor", lambda *_: pytest.fail("built again"))
+    assert torch.equal(normalise(images(), mean=[0.21, 0.22, 0.23]), first)
+
+
+def test_groups_go_to_cuda_from_pinned_memory():
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    rows = [draw(policy(solarize=0.0), view_generator(seed=1, epoch=0, index=i, view=0)) for i in range(6)]
+    params = torch.from_numpy(np.stack(rows))
+    torch.testing.assert_close(augment(images().cuda(), params).cpu(), augment(images(), params), atol=1e-4, rtol=0)

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pictures import policy
@@ -7,7 +10,7 @@ from ladder_hub.data.loader import TwoViews
 from ladder_hub.data.photometric import augment
 from ladder_hub.data.preview import contact_sheet
 from ladder_hub.data.shapes import ShapesSource
-from ladder_hub.data.sources import open_source
+from ladder_hub.data.sources import DataError, open_source
 
 KEYS = {
     "size": 64,
@@ -41,7 +44,32 @@ def test_few_images_of_any_shape(folder, tmp_path):
 
 def test_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    from ladder_hub.data.sources import DataError
-
     with pytest.raises(DataError, match=r"^can't write views.preview=.*file/v.png: "):
         contact_sheet(ShapesSource(4, split="train"), path=tmp_path / "file" / "v.png", **KEYS)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_folder_in_place_of_the_file(tmp_path):
+    with pytest.raises(DataError) as caught:
+        contact_sheet(ShapesSource(4, split="train"), path=tmp_path, **KEYS)
+    assert str(caught.value) == (
+        f"views.preview={tmp_path} is a folder; give the file to write: {tmp_path / 'views.png'}"
+    )
+
+
+def test_home_folder_and_umask(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    before = os.umask(0o027)
+    try:
+        contact_sheet(ShapesSource(4, split="train"), path=Path("~/v.png"), **KEYS)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "v.png").stat().st_mode & 0o777 == 0o640
+
+
+def test_unknown_user_and_name_too_long(tmp_path):
+    with pytest.raises(DataError, match=r"^~nouser-here/v.png: the home folder of ~nouser-here is not known; "):
+        contact_sheet(ShapesSource(4, split="train"), path=Path("~nouser-here/v.png"), **KEYS)
+    path = tmp_path / ("x" * 300)
+    with pytest.raises(DataError, match=r"^can't write views.preview=.*: File name too long$"):
+        contact_sheet(ShapesSource(4, split="train"), path=path, **KEYS)

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import pickle
 import tarfile
 
@@ -135,6 +136,37 @@ def test_changed_shard_is_read_again(tmp_path):
     assert len(open_source(str(path), split="train")) == 2
 
 
+def test_same_name_size_and_mtime_in_another_folder(tmp_path):
+    for number, name in enumerate(("A", "B")):
+        path = write_tar(tmp_path / name / "s.tar", [("a.jpg", jpeg(0)), ("a.cls", b"%d" % number)])
+        os.utime(path, ns=(10**18, 10**18))
+    labels = [open_source(f"{tmp_path}/{name}/s.tar", split="train").labels.tolist() for name in ("A", "B")]
+    assert labels == [[0], [1]]
+
+
+def test_shard_replaced_by_one_of_the_same_size_and_mtime(tmp_path):
+    path = write_tar(tmp_path / "s.tar", [("a.jpg", jpeg(0)), ("a.cls", b"3")])
+    os.utime(path, ns=(10**18, 10**18))
+    assert open_source(str(path), split="train").labels.tolist() == [3]
+    changed = path.stat().st_ctime_ns
+    while path.stat().st_ctime_ns == changed:  # the kernel's clock moves in steps of milliseconds
+        write_tar(path, [("a.jpg", jpeg(0)), ("a.cls", b"4")])
+        os.utime(path, ns=(10**18, 10**18))
+    assert open_source(str(path), split="train").labels.tolist() == [4]
+
+
+def test_what_killed_writers_left_in_the_cache_is_removed(pattern, monkeypatch, tmp_path):
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("LADDER_HUB_CACHE", str(cache))
+    cache.mkdir()
+    for name in ("old.partial", "fresh.partial"):
+        (cache / name).write_bytes(b"x")
+    os.utime(cache / "old.partial", (0, 0))
+    open_source(pattern, split="train")
+    assert sorted(file.suffix or file.name for file in cache.iterdir()) == [".npz", ".partial"]
+    assert (cache / "fresh.partial").exists()
+
+
 def test_cache_that_cannot_be_written(pattern, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("LADDER_HUB_CACHE", str(tmp_path / "file"))
@@ -204,6 +236,11 @@ def test_empty_file_and_no_images(tmp_path):
 def test_class_that_is_no_number(tmp_path):
     path = write_tar(tmp_path / "s.tar", [("a.jpg", jpeg(0)), ("a.cls", b"cat")])
     assert message(path) == f"{path}: a.cls holds 'cat', not a class number"
+
+
+def test_class_number_beyond_64_bits(tmp_path):
+    path = write_tar(tmp_path / "s.tar", [("a.jpg", jpeg(0)), ("a.cls", b"9" * 20)])
+    assert message(path) == f"{path}: a.cls holds {'9' * 20}, too large for a class number"
 
 
 def test_sparse_member_is_refused(tmp_path):

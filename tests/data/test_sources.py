@@ -3,7 +3,7 @@
 import pytest
 from pictures import jpeg, write_tar
 
-from ladder_hub.data.sources import DataError, open_source
+from ladder_hub.data.sources import DataError, check_same_classes, open_source
 from ladder_hub.errors import UserError
 
 
@@ -92,3 +92,49 @@ def test_home_folder(folder, monkeypatch):
     monkeypatch.setenv("HOME", str(folder.parent))
     source = open_source("~/pictures", split="train")
     assert (len(source), source.spec) == (12, "~/pictures")
+
+
+@pytest.mark.parametrize("spec", ["~nouser-here/x", "~nouser-here/{a,b}.tar"])
+def test_unknown_user(spec):
+    assert message(spec) == f"{spec}: the home folder of ~nouser-here is not known; write the path out"
+
+
+def test_path_too_long():
+    spec = "x" * 300
+    assert message(spec) == f"can't read data.train={spec}: File name too long"
+
+
+def shards_with(path, *labels):
+    members = [m for n in labels for m in ((f"{n}.jpg", jpeg(n)), (f"{n}.cls", b"%d" % n))]
+    return open_source(str(write_tar(path, members)), split="train")
+
+
+def folders(root, *names):
+    for name in names:
+        (root / name).mkdir(parents=True)
+        (root / name / "1.jpg").write_bytes(jpeg(0))
+    return open_source(str(root), split="train")
+
+
+def test_classes_of_shards_are_compared_by_number(tmp_path):
+    two, three, first = (shards_with(tmp_path / f"{len(n)}.tar", *n) for n in ((0, 1), (0, 1, 2), (0,)))
+    a, b = folders(tmp_path / "a", "cat", "dog"), folders(tmp_path / "b", "cat", "cow", "dog")
+    for train, val in ((two, two), (three, two), (b, three), (b, two), (three, b), (a, first)):
+        check_same_classes(train, val)
+    bad = [
+        (two, three, "2 classes in train, 3 in val", 2, f"data.val={three.spec}"),
+        (a, three, "2 classes in train, 3 in val", 2, f"data.val={three.spec}"),
+        (first, b, "1 classes in train, 3 in val", 2, f"data.val={b.spec}"),
+        (three, a, "3 classes in train, 2 in val", 2, f"data.train={three.spec}"),
+    ]
+    for train, val, counts, number, where in bad:
+        with pytest.raises(DataError) as caught:
+            check_same_classes(train, val)
+        assert str(caught.value) == (
+            f"train and val have different classes ({counts}): class number {number} is in {where} only"
+        )
+
+
+def test_shards_without_labels_are_not_compared(tmp_path):
+    plain = open_source(str(write_tar(tmp_path / "p.tar", [("a.jpg", jpeg(0))])), split="val")
+    check_same_classes(shards_with(tmp_path / "t.tar", 0), plain)

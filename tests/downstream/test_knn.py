@@ -32,6 +32,20 @@ def test_against_scikit_learn() -> None:
     np.testing.assert_allclose(votes / votes.sum(1, keepdim=True), expected, atol=1e-4)
 
 
+def test_a_small_temperature_is_the_nearest_neighbour() -> None:
+    (bank, labels), (queries, _) = features(200, 0), features(50, 1)
+    votes = knn_scores(bank.float(), labels, queries.float(), classes=4, k=5, temperature=1e-3)
+    assert torch.equal(votes.argmax(1), labels[(queries @ bank.T).argmax(1)])
+
+
+def test_a_class_without_a_vote_is_no_guess() -> None:
+    """With one neighbour there is one guess: top-5 is top-1, whatever order the other classes are in."""
+    extractor = Extractor(64, 1.0, torch.device("cpu"), workers=0)
+    train, val = open_source("shapes:64", split="train"), open_source("shapes:64", split="val")
+    (score,) = evaluate_knn(build_backbone("test_resnet"), train, val, extractor, k=1)
+    assert score.top5 == score.top1 < 1
+
+
 def test_more_neighbours_than_images() -> None:
     bank, labels = features(3, 0)
     assert knn_scores(bank.float(), labels, bank.float(), classes=4, k=20, temperature=T).shape == (3, 4)

@@ -2,8 +2,6 @@
 
 import io
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -23,7 +21,7 @@ from ladder_hub.recipe import load_recipe
 from ladder_hub.training.inputs import open_inputs, two_views
 from ladder_hub.training.log import read_log
 from ladder_hub.training.run import train
-from ladder_hub.training.state import TrainState
+from ladder_hub.training.state import TrainState, build_learner
 
 SMALL = ["model.backbone=test_resnet", "heads.hidden=32", "heads.out=16", "data.image_size=32", "batch_size=8"]
 SMALL += ["micro_batch=4", "data.train=shapes:32", "data.val=shapes:16", "epochs=2", "optim.warmup_epochs=1"]
@@ -128,30 +126,57 @@ def test_another_seed_gives_others(finished: Path, tmp_path: Path) -> None:
     assert any(not torch.equal(value, weights(finished)[name]) for name, value in weights(other).items())
 
 
+STOPPED = """
+import os, signal, sys
+from ladder_hub import cli
+from ladder_hub.training.{module} import {owner}
+
+act = {owner}.{method}
+
+def stopping(self, *given, **named):
+    if self.{step} == {at}:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return act(self, *given, **named)
+
+{owner}.{method} = stopping
+cli.main(sys.argv[1:])
+"""
+
+
+def stopped(out: Path, *overrides: str, module: str, owner: str, method: str, step: str, at: int) -> str:
+    """What a real process said that got SIGTERM from itself when `method` was called at a certain step."""
+    code = STOPPED.format(module=module, owner=owner, method=method, step=step, at=at)
+    words = ["train", "recipe=tiny64_ladder_dense", *SMALL, f"out={out}", *overrides]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode == 130, done.stderr
+    assert f"go on with: ladder-hub train resume={out}" in done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
 def test_a_resumed_run_ends_in_the_same_bits(finished: Path, tmp_path: Path) -> None:
-    """A real process, asked to stop by SIGTERM in the middle of an epoch."""
+    """Asked to stop in the middle of the first epoch."""
     out = tmp_path / "stopped"
-    words = ["train", "recipe=tiny64_ladder_dense", *SMALL, f"out={out}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ladder_hub", *words], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    assert "stopped by SIGTERM at step 3 of 8" in stopped(
+        out, module="state", owner="TrainState", method="advance", step="step", at=2
     )
-    for line in process.stderr:
-        if "step 3/8" in line:
-            process.send_signal(signal.SIGTERM)
-            break
-    rest = process.stderr.read()
-    assert process.wait() == 130
-    assert f"go on with: ladder-hub train resume={out}" in rest
-    assert "Traceback" not in rest
     run(out, "data.workers=2", resume=out)
     assert deterministic(out) == deterministic(finished)
-    assert (out / "artifact" / "model.safetensors").read_bytes() == (
-        finished / "artifact" / "model.safetensors"
-    ).read_bytes()
+    model = Path("artifact") / "model.safetensors"
+    assert (out / model).read_bytes() == (finished / model).read_bytes()
+
+
+def test_a_stop_during_a_measurement_loses_nothing(finished: Path, tmp_path: Path) -> None:
+    """Also where no checkpoint was due before it."""
+    out, keys = tmp_path / "stopped", ["log.checkpoint=5"]
+    stopped(out, *keys, module="loop", owner="Loop", method="measure", step="state.step", at=4)
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["step_000000004.pt"]
+    run(out, resume=out)
+    assert deterministic(out) == deterministic(finished)
 
 
 def test_resume_refuses_what_would_change_the_numbers(finished: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="epochs can't change when a run goes on; only device, data.workers"):
+    with pytest.raises(UserError, match="epochs can't change when a run goes on; only device, data.val, data.workers"):
         run(tmp_path, "epochs=9", resume=finished)
     with pytest.raises(UserError, match="no run there"):
         run(tmp_path, resume=tmp_path)
@@ -191,6 +216,44 @@ def test_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Pa
     assert not any("step_000000008" in str(path) for path in (out / "checkpoints").iterdir())
 
 
+def test_damage_by_the_last_step_is_no_checkpoint(tmp_path: Path, monkeypatch) -> None:
+    """Its loss was computed before it and is fine; only the weights show it."""
+    advance = TrainState.advance
+
+    def damaging(state: TrainState, *given):
+        output = advance(state, *given)
+        state.learner.predictors["res4_global"].layers[0].weight.data[0, 0] = float("inf")
+        return output
+
+    monkeypatch.setattr(TrainState, "advance", damaging)
+    keys = ["data.train=shapes:8", "data.val=", "epochs=1", "optim.warmup_epochs=0"]
+    with pytest.raises(RunError, match="a weight is no number after step 1; there is no checkpoint yet"):
+        run(tmp_path / "run", *keys)
+    assert not (tmp_path / "run" / "artifact").exists()
+
+
+def test_a_run_goes_on_only_with_the_images_it_began_with(tmp_path: Path) -> None:
+    folder = picture_folder(tmp_path / "images", 9, 0)
+    out = run(tmp_path / "run", f"data.train={folder}", "data.val=").folder
+    Image.new("RGB", (40, 40)).save(folder / "new.png")
+    with pytest.raises(UserError, match=r"is not what the run began with: 10 images \(digest \w{12}\), then 9"):
+        run(out, resume=out)
+
+
+def test_a_finished_run_can_be_finished_again(finished: Path) -> None:
+    before = (finished / "artifact" / "metrics.json").read_text()
+    log = deterministic(finished)
+    run(finished, resume=finished)
+    assert (finished / "artifact" / "metrics.json").read_text() == before
+    assert deterministic(finished) == log
+
+
+def test_torchrun_is_refused_until_it_works(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="training on several processes is not built yet"):
+        run(tmp_path / "run")
+
+
 @pytest.fixture
 def collapsed(tmp_path: Path) -> Path:
     """An artifact whose network gives every image the same features."""
@@ -205,6 +268,7 @@ def collapsed(tmp_path: Path) -> Path:
 def test_collapse_is_told_and_can_stop_the_run(collapsed: Path, tmp_path: Path) -> None:
     said = io.StringIO()
     run(tmp_path / "warn", f"init={collapsed}", "data.val=", said=said)
+    assert f"init={collapsed}: backbone, heads start at random" in said.getvalue()
     lines = [line for line in said.getvalue().splitlines() if line.startswith("warning: ")]
     assert {line.split()[1] for line in lines} >= {"res2.dense", "res2.global", "res5.global"}
     assert "has collapsed at step 2: the standard deviation of its unit vectors is 0.00 of 1/sqrt(d)" in lines[0]
@@ -214,7 +278,10 @@ def test_collapse_is_told_and_can_stop_the_run(collapsed: Path, tmp_path: Path) 
 
 def test_init_from_a_run(finished: Path, tmp_path: Path) -> None:
     """With the same ladder everything goes on; the baseline is then the network that was started from."""
-    again = run(tmp_path / "more", f"init={finished}", "optim.base_lr=1e-9", "target.base_momentum=1.0")
+    said = io.StringIO()
+    keys = [f"init={finished}", "optim.base_lr=1e-9", "target.base_momentum=1.0"]
+    again = run(tmp_path / "more", *keys, said=said)
+    assert f"init={finished}: backbone, heads and target" in said.getvalue()
     ours, theirs = weights(again.folder), weights(finished)
     for name, value in theirs.items():
         if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
@@ -263,7 +330,7 @@ def test_too_many_bad_images_stop_the_run(tmp_path: Path) -> None:
         (["data.train="], "data.train is empty: give a folder of images, tar shards, or shapes"),
         (["data.train=shapes:5"], "has 5 images, fewer than batch_size = 8: try batch_size=4 micro_batch=4"),
         (["data.train=/no/such/folder"], "/no/such/folder"),
-        (["device=cuda:7"], "device=cuda:7 is not on this machine; try device=auto or device=cpu"),
+        (["device=cuda:99"], "device=cuda:99 is not on this machine; try device=auto or device=cpu"),
         (["model.backbone=resnet5O"], "did you mean resnet50"),
         (["model.backbone=vit_tiny_patch16_224"], "no feature pyramid"),
     ],
@@ -306,7 +373,7 @@ def test_real_shards(real_data: Path, tmp_path: Path) -> None:
     recipe = load_recipe("tiny64_ladder_byol", [*SMALL, *words])
     inputs = open_inputs(recipe)
     assert len(inputs.train) == 30_000
-    state = TrainState(recipe, torch.device("cpu"), steps_per_epoch=inputs.steps_per_epoch(8))
+    state = TrainState(recipe, build_learner(recipe), torch.device("cpu"), steps_per_epoch=inputs.steps_per_epoch(8))
     batches = two_views(recipe, inputs.train, state.device).batches(0, samples=16)
     losses = [state.advance((next(batches), next(batches))).losses for _ in range(2)]
     assert all(0 < loss.item() < 8 for step in losses for loss in step.values())
