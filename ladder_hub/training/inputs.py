@@ -1,6 +1,7 @@
 """From a recipe's keys to the data room's plain arguments: sources, views, and a batch ready for the network."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ class Inputs:
 
     train: Source
     val: Source | None
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """Of the training images; hashing a long listing takes seconds, so it is done once."""
+        return self.train.fingerprint()
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Whole batches in the training set; the rest of an epoch's order is left out."""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ladder_hub.data.loader import BadLedger, Batch, TwoViews
 from ladder_hub.downstream.features import Extractor
@@ -20,8 +19,7 @@ from ladder_hub.training.log import RunLog
 from ladder_hub.training.monitors import Spread, spread
 from ladder_hub.training.signals import Interrupted, StopSignals
 from ladder_hub.training.state import TrainState
-
-_PATIENCE = 2  # logging steps in a row that a level must look collapsed before anyone is told
+from ladder_hub.training.watch import Watch
 
 
 class Loop:
@@ -47,8 +45,7 @@ class Loop:
         self._ledger.add(self.bad)
         self._seconds_before = saved["seconds"]
         self._first_step = state.step
-        self._unchecked: list[tuple[int, Tensor]] = []
-        self._low: dict[str, int] = dict(saved["low"])
+        self._watch = Watch(state.learner, saved["low"])
         self._waited = 0.0
         self._interval = time.perf_counter(), state.step
 
@@ -91,7 +88,7 @@ class Loop:
         for micro_batches in self._waiting(batches):
             output = state.advance(micro_batches)
             self._note_bad(micro_batches)
-            self._unchecked.append((state.step, torch.stack(list(output.losses.values()))))
+            self._watch.note(state.step, output.losses)
             if state.step % recipe.log.every == 0 or state.step == state.steps:
                 self._log_step(output, task)
             task.advance()
@@ -133,7 +130,7 @@ class Loop:
 
     def _log_step(self, output: Output, task: Task) -> None:
         state = self.state
-        self._check_finite()
+        self._check(weights=False)
         spreads = {name.replace("_", "."): spread(p) for name, p in output.projections.items()}
         now, (since, step) = time.perf_counter(), self._interval
         record = {
@@ -160,41 +157,11 @@ class Loop:
         state = self.state
         return {"step": state.step, "epoch": (state.step - 1) // state.steps_per_epoch, "samples": state.samples}
 
-    def _check_finite(self) -> None:
-        """Stop at the first step since the last look whose loss is no number.
-
-        Looking costs a wait for the device, so it is done at logging steps and before a checkpoint.
-        """
-        if not self._unchecked:
-            return
-        steps, losses = zip(*self._unchecked, strict=True)
-        broken = (~torch.isfinite(torch.stack(losses))).nonzero().tolist()
-        if broken:
-            row, column = broken[0]
-            name = self.state.learner.levels[column].name
-            raise RunError(f"the loss of {name} is no number at step {steps[row]}; {self._what_to_do()}")
-        self._unchecked.clear()
-
-    def _check_weights(self) -> None:
-        """A loss is computed before its step: the last step's damage shows in the weights alone."""
-        norms = torch.stack(torch._foreach_norm(list(self.state.learner.parameters())))
-        if not torch.isfinite(norms).all():
-            raise RunError(f"a weight is no number after step {self.state.step}; {self._what_to_do()}")
-
-    def _what_to_do(self) -> str:
-        return f"{self._last_checkpoint()}; see {self.log.path}, then try a lower optim.base_lr or precision=float32"
-
     def _check_spread(self, spreads: dict[str, Spread]) -> None:
-        for name, value in spreads.items():
-            self._low[name] = self._low.get(name, 0) + 1 if value.collapsed else 0
-            if self._low[name] == _PATIENCE:
-                message = (
-                    f"{name} has collapsed at step {self.state.step}: the standard deviation of its unit vectors is "
-                    f"{value.std:.2f} of 1/sqrt(d), their effective rank {value.rank:.1f}"
-                )
-                if self.recipe.on_collapse == "stop":
-                    raise RunError(f"{message}; {self._last_checkpoint()}; see {self.log.path}")
-                self.display.say(f"warning: {message} (on_collapse=stop ends the run here)")
+        for line in self._watch.newly_collapsed(self.state.step, spreads):
+            if self.recipe.on_collapse == "stop":
+                raise RunError(f"{line}; {self._last_checkpoint()}; see {self.log.path}")
+            self.display.say(f"warning: {line} (on_collapse=stop ends the run here)")
 
     def _log_knn(self) -> None:
         if self.inputs.val is None:
@@ -238,14 +205,22 @@ class Loop:
             f"go on with: ladder-hub train resume={self.folder}"
         )
 
+    def _check(self, *, weights: bool) -> None:
+        try:
+            self._watch.check_losses()
+            if weights:
+                self._watch.check_weights(self.state.step)
+        except RunError as error:
+            advice = "then try a lower optim.base_lr or precision=float32"
+            raise RunError(f"{error}; {self._last_checkpoint()}; see {self.log.path}, {advice}") from None
+
     def _checkpoint(self) -> None:
-        self._check_finite()
-        self._check_weights()
+        self._check(weights=True)
         extra = {
             "seconds": self.seconds,
             "bad": [list(pair) for pair in self.bad],
-            "low": dict(self._low),
-            "data": self.inputs.train.fingerprint(),
+            "low": self._watch.low,
+            "data": self.inputs.fingerprint,
         }
         save_checkpoint(self.folder / "checkpoints", self.state.step, {**self.state.state_dict(), **extra})
 

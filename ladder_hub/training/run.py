@@ -120,7 +120,7 @@ def _saved(folder: Path) -> dict[str, Any]:
 
 
 def _check_same_images(before: dict[str, Any], inputs: Inputs) -> None:
-    now = inputs.train.fingerprint()
+    now = inputs.fingerprint
     if now["digest"] != before["digest"]:
         raise CheckpointError(
             f"data.train={inputs.train.spec} is not what the run began with: {now['count']} images "
@@ -187,7 +187,7 @@ def _publish(loop: Loop, facts: dict[str, Any]) -> None:
         recipe=recipe,
         provenance={
             **facts,
-            "data": loop.inputs.train.fingerprint(),
+            "data": loop.inputs.fingerprint,
             "seed": recipe.seed,
             "precision": recipe.precision,
             "steps": state.step,
@@ -213,7 +213,7 @@ def _measure(loop: Loop, val: Source) -> None:
         after.entries(
             protocol=protocol(recipe.knn.k, recipe.knn.temperature),
             weights=tensor_digest(dict(trained.state_dict())),
-            train=loop.inputs.train.fingerprint(),
+            train=loop.inputs.fingerprint,
             val=val.fingerprint(),
             before={"top1": before.top1, "top5": before.top5},
         ),
