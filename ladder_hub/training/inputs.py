@@ -64,8 +64,9 @@ def two_views(recipe: Recipe, source: Source, device: torch.device) -> TwoViews:
     )
 
 
-def write_preview(recipe: Recipe, source: Source) -> int:
+def write_preview(recipe: Recipe) -> int:
     """The contact sheet of `views.preview`: what the network would see. Returns how many images it shows."""
+    source = open_source(recipe.data.train, split="train")
     return contact_sheet(source, path=Path(recipe.views.preview), **_view_arguments(recipe))
 
 

@@ -72,15 +72,15 @@ def train(
     folder = Path(resume).expanduser() if resume else None
     saved = _saved(folder) if folder else None
     keys = load_recipe(str(folder / "recipe.toml"), _safe(overrides)) if folder else load_recipe(recipe, overrides)
+    if keys.views.preview:
+        count = write_preview(keys)
+        console.print(f"{keys.views.preview}: {count} images and their views", highlight=False, markup=False)
+        return None
     device = pick_device(keys.device)
     keys = keys.model_copy(update={"precision": pick_precision(keys.precision, device)})
     inputs = open_inputs(keys)
     if saved:
         _check_same_images(saved["data"], inputs)
-    if keys.views.preview:
-        count = write_preview(keys, inputs.train)
-        console.print(f"{keys.views.preview}: {count} images and their views", highlight=False, markup=False)
-        return None
     facts = provenance(device)  # now: the checkout may have moved on when the run ends
     # A checkpoint holds all that `init` gave: a run goes on without it.
     begun = keys.model_copy(update={"init": ""}) if saved else keys

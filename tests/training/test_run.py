@@ -350,7 +350,8 @@ def test_validation_needs_labels_and_the_same_classes(tmp_path: Path) -> None:
 
 
 def test_preview_writes_a_picture_and_stops(tmp_path: Path) -> None:
-    assert run(tmp_path / "run", f"views.preview={tmp_path / 'views.png'}") is None
+    fewer_than_a_batch = "data.train=shapes:5"
+    assert run(tmp_path / "run", f"views.preview={tmp_path / 'views.png'}", fewer_than_a_batch) is None
     with Image.open(tmp_path / "views.png") as picture:
         assert picture.width > 500
     assert not (tmp_path / "run").exists()
