@@ -9,10 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
-from ladder_hub.artifact import add_metrics, read_artifact, write_artifact
-from ladder_hub.data.sources import Source
+from ladder_hub.artifact import read_artifact
 from ladder_hub.device import pick_device, pick_precision
-from ladder_hub.downstream.knn import protocol
 from ladder_hub.errors import UserError
 from ladder_hub.progress import Display
 from ladder_hub.recipe import Recipe, load_recipe
@@ -21,9 +19,10 @@ from ladder_hub.training.inputs import Inputs, open_inputs, write_preview
 from ladder_hub.training.log import RunLog
 from ladder_hub.training.loop import Loop
 from ladder_hub.training.provenance import provenance
+from ladder_hub.training.result import measure, publish
 from ladder_hub.training.signals import StopSignals
 from ladder_hub.training.state import TrainState, build_learner
-from ladder_hub.weights import tensor_digest, write_whole
+from ladder_hub.weights import write_whole
 
 SAFE_ON_RESUME = ("device", "data.val", "data.workers", "knn.every", "knn.bank", "log.every", "log.checkpoint")
 """Keys that may change when a run goes on: they don't decide the numbers."""
@@ -99,9 +98,9 @@ def train(
         finally:
             log.close()
         # ---- what it leaves ----
-        _publish(loop, facts)
+        publish(loop, facts)
         if inputs.val is not None:
-            _measure(loop, inputs.val)
+            measure(loop, inputs.val)
     return Run(folder, keys, read_artifact(folder / "artifact").metrics)
 
 
@@ -175,46 +174,4 @@ def _headline(recipe: Recipe, state: TrainState, inputs: Inputs, folder: Path) -
         f"{recipe.name}: {recipe.method} ({ladder}) on {recipe.model.backbone}, {recipe.precision} on {state.device}\n"
         f"{len(inputs.train)} images, {recipe.epochs} epochs, {state.steps} steps of {recipe.batch_size}{split}, "
         f"learning rate {recipe.learning_rate:g}{at} -> {folder}"
-    )
-
-
-def _publish(loop: Loop, facts: dict[str, Any]) -> None:
-    """The artifact, before anything is measured: what can fail after it can't lose it."""
-    state, recipe = loop.state, loop.recipe
-    write_artifact(
-        loop.folder / "artifact",
-        backbone=state.learner.online.backbone,
-        recipe=recipe,
-        provenance={
-            **facts,
-            "data": loop.inputs.fingerprint,
-            "seed": recipe.seed,
-            "precision": recipe.precision,
-            "steps": state.step,
-            "epochs": recipe.epochs,
-            "samples_seen": state.samples,
-            "wall_seconds": round(loop.seconds, 1),
-            "bad_images": len(loop.bad),
-            "command": "ladder-hub train recipe=recipe.toml data.train=IMAGES",
-        },
-        metrics=[],
-        log=loop.log.records,
-        heads=state.heads(),
-    )
-
-
-def _measure(loop: Loop, val: Source) -> None:
-    """KNN of the trained network and of the one it started from, all training images voting."""
-    recipe, trained = loop.recipe, loop.state.learner.online.backbone
-    after = loop.measure(trained, "kNN, trained")
-    before = loop.measure(build_learner(recipe).online.backbone.to(loop.state.device), "kNN, before training")
-    add_metrics(
-        loop.folder / "artifact",
-        after.entries(
-            protocol=protocol(recipe.knn.k, recipe.knn.temperature),
-            weights=tensor_digest(dict(trained.state_dict())),
-            train=loop.inputs.fingerprint,
-            val=val.fingerprint(),
-            before={"top1": before.top1, "top5": before.top5},
-        ),
     )

@@ -1,0 +1,52 @@
+"""What a run leaves: its artifact, then the figures on its card."""
+
+from typing import Any
+
+from ladder_hub.artifact import add_metrics, write_artifact
+from ladder_hub.data.sources import Source
+from ladder_hub.downstream.knn import protocol
+from ladder_hub.training.loop import Loop
+from ladder_hub.training.state import build_learner
+from ladder_hub.weights import tensor_digest
+
+
+def publish(loop: Loop, facts: dict[str, Any]) -> None:
+    """The artifact, before anything is measured: what can fail after it can't lose it."""
+    state, recipe = loop.state, loop.recipe
+    write_artifact(
+        loop.folder / "artifact",
+        backbone=state.learner.online.backbone,
+        recipe=recipe,
+        provenance={
+            **facts,
+            "data": loop.inputs.fingerprint,
+            "seed": recipe.seed,
+            "precision": recipe.precision,
+            "steps": state.step,
+            "epochs": recipe.epochs,
+            "samples_seen": state.samples,
+            "wall_seconds": round(loop.seconds, 1),
+            "bad_images": len(loop.bad),
+            "command": "ladder-hub train recipe=recipe.toml data.train=IMAGES",
+        },
+        metrics=[],
+        log=loop.log.records,
+        heads=state.heads(),
+    )
+
+
+def measure(loop: Loop, val: Source) -> None:
+    """KNN of the trained network and of the one it started from, all training images voting."""
+    recipe, trained = loop.recipe, loop.state.learner.online.backbone
+    after = loop.measure(trained, "kNN, trained")
+    before = loop.measure(build_learner(recipe).online.backbone.to(loop.state.device), "kNN, before training")
+    add_metrics(
+        loop.folder / "artifact",
+        after.entries(
+            protocol=protocol(recipe.knn.k, recipe.knn.temperature),
+            weights=tensor_digest(dict(trained.state_dict())),
+            train=loop.inputs.fingerprint,
+            val=val.fingerprint(),
+            before={"top1": before.top1, "top5": before.top5},
+        ),
+    )
