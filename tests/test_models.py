@@ -412,7 +412,9 @@ def test_a_repository_that_changed_under_the_registry_is_refused(published):
 FORBIDDEN = [
     "pydantic",
     "typer",
+    "ladder_hub.cli",
     "ladder_hub.recipe",
+    "ladder_hub.siamese",
     "ladder_hub.training",
     "ladder_hub.data",
     "ladder_hub.downstream",
