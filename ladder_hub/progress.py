@@ -1,6 +1,7 @@
 """What a person sees while the run works: a live line in a terminal, a plain line a logging step elsewhere."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -8,6 +9,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
+
+SECONDS_A_LINE = 30
 
 
 class Display:
@@ -37,9 +40,10 @@ class Display:
     ) -> None:
         self._live.stop()
 
-    def task(self, name: str, total: int, done: int = 0) -> "Task":
-        """A new line of progress."""
-        return Task(self._bar, name, total, done)
+    def task(self, name: str, total: int, done: int = 0, *, lines: bool = True) -> "Task":
+        """A new line of progress; in a log, with `lines`, a line every half minute."""
+        say = self.say if lines and not self.console.is_terminal else None
+        return Task(self._bar, name, total, done, say)
 
     def show(self, figures: str) -> None:
         """Replace the line of figures under the bars."""
@@ -58,13 +62,21 @@ class Display:
 class Task:
     """One line of progress."""
 
-    def __init__(self, bar: Progress, name: str, total: int, done: int) -> None:
-        self._bar = bar
+    def __init__(self, bar: Progress, name: str, total: int, done: int, say: Callable[[str], None] | None) -> None:
+        self._bar, self._say = bar, say
         self._id = bar.add_task(name, total=total, completed=done)
+        self._name, self._total, self._done = name, total, 0
+        self._begun = self._said = time.monotonic()
 
     def advance(self, count: int = 1) -> None:
         """So many more units are done."""
         self._bar.advance(self._id, count)
+        self._done += count
+        now = time.monotonic()
+        if self._say and now - self._said >= SECONDS_A_LINE:
+            self._said = now
+            left = (now - self._begun) * (self._total - self._done) / self._done
+            self._say(f"{self._name}  {self._done}/{self._total}  left {clock(left)}")
 
     def describe(self, name: str) -> None:
         """Change the line's name."""

@@ -44,6 +44,15 @@ def test_a_terminal_sees_the_bar_the_time_left_and_the_figures() -> None:
     assert "skipped [bad].jpg: cut" in text
 
 
+def test_a_long_task_tells_a_log_how_far_it_is(monkeypatch) -> None:
+    monkeypatch.setattr("ladder_hub.progress.SECONDS_A_LINE", 0)
+    log = io.StringIO()
+    with Display(Console(file=log, width=20)) as display:
+        display.task("kNN, trained", 10).advance(5)
+        display.task("train", 10, lines=False).advance(5)
+    assert log.getvalue() == "kNN, trained  5/10  left 0:00\n"
+
+
 def test_a_log_gets_whole_lines_without_control_characters() -> None:
     log = io.StringIO()
     with Display(Console(file=log, width=20)) as display:

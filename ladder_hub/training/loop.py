@@ -65,7 +65,7 @@ class Loop:
         self._interval = self._started, self.state.step
         state = self.state
         views = two_views(self.recipe, self.inputs.train, state.device)
-        task = self.display.task("train", state.steps, state.step)
+        task = self.display.task("train", state.steps, state.step, lines=False)
         try:
             while state.step < state.steps:
                 self._between_epochs()
