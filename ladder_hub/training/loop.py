@@ -172,7 +172,7 @@ class Loop:
         self._interval, self._waited = (time.perf_counter(), self.state.step), 0.0
 
     def measure(self, backbone: torch.nn.Module, name: str, *, bank: int | None = None) -> Score:
-        """KNN of res5 under the recipe's protocol; with `bank`, only so many training images vote."""
+        """Score res5 by kNN under the recipe's protocol; with `bank`, only so many training images vote."""
         train, val = self.inputs.train, self.inputs.val
         assert val is not None
         keys = self.recipe

@@ -36,7 +36,7 @@ def publish(loop: Loop, facts: dict[str, Any]) -> None:
 
 
 def measure(loop: Loop, val: Source) -> None:
-    """KNN of the trained network and of the one it started from, all training images voting."""
+    """Score the trained network and the one it started from by kNN, all training images voting."""
     recipe, trained = loop.recipe, loop.state.learner.online.backbone
     after = loop.measure(trained, "kNN, trained")
     before = loop.measure(build_learner(recipe).online.backbone.to(loop.state.device), "kNN, before training")
