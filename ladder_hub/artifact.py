@@ -7,7 +7,7 @@ break timm).
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,18 @@ import ladder_hub
 from ladder_hub.backbone import explicit_cfg, skeleton
 from ladder_hub.card import render_card
 from ladder_hub.curves import draw_curves
+from ladder_hub.documents import plain, read_json, read_text, shown
 from ladder_hub.errors import UserError
 from ladder_hub.models import read_config, resolve
 from ladder_hub.recipe import Recipe, load_recipe
-from ladder_hub.weights import file_sha256, load_tensors, save_canonical, tensor_digest, write_whole
+from ladder_hub.weights import (
+    file_sha256,
+    load_tensors,
+    readable_sha256,
+    save_canonical,
+    tensor_digest,
+    write_whole,
+)
 
 Metric = dict[str, Any]
 _HEADS = "ladder_heads.safetensors"
@@ -115,9 +123,9 @@ def read_artifact(folder: Path) -> Artifact:
         config=config,
         architecture=config["architecture"],
         weights=folder / "model.safetensors",
-        metrics=_read(folder / "metrics.json", list),
+        metrics=_read_metrics(folder / "metrics.json"),
         provenance=_read(folder / "provenance.json", dict),
-        recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
+        recipe=read_text(recipe, ArtifactError) if recipe.is_file() else "",
     )
 
 
@@ -137,7 +145,7 @@ def load_heads(folder: Path) -> dict[str, Tensor] | None:
     path = folder / _HEADS
     if not path.is_file():
         return None
-    found = file_sha256(path)
+    found = readable_sha256(path)
     published = str(read_config(folder)["ladder_hub"].get("heads_sha256", found))
     if published != found:
         raise ArtifactError(
@@ -218,8 +226,8 @@ def _config(
 def _owned(entry: Metric, digest: str | None, folder: Path) -> Metric:
     if entry.get("weights") != digest:
         raise ArtifactError(
-            f"{folder}: {entry.get('protocol')} was measured on other weights "
-            f"({str(entry.get('weights'))[:12]}…, here {str(digest)[:12]}…)"
+            f"{folder}: {plain(str(entry.get('protocol')))} was measured on other weights "
+            f"({plain(str(entry.get('weights'))[:12])}…, here {plain(str(digest)[:12])}…)"
         )
     return entry
 
@@ -229,7 +237,7 @@ def _measured_before(folder: Path, digest: str) -> list[Metric]:
     try:
         if read_config(folder)["ladder_hub"].get("digest") != digest:
             return []
-        return [entry for entry in _read(folder / "metrics.json", list) if entry["weights"] == digest]
+        return [entry for entry in _read_metrics(folder / "metrics.json") if entry["weights"] == digest]
     except (UserError, OSError, TypeError, KeyError):
         # None there, or a damaged one: that is no reason to lose the new one.
         return []
@@ -247,13 +255,55 @@ def _key(entry: Metric) -> str:
 def _read(path: Path, kind: type) -> Any:
     if not path.is_file():
         return kind()
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ArtifactError(f"{path} is not JSON: {error}") from None
+    value = read_json(path, ArtifactError)
     if not isinstance(value, kind):
         raise ArtifactError(f"{path}: a {'list' if kind is list else 'table'} was expected")
     return value
+
+
+def _read_metrics(path: Path) -> list[Metric]:
+    entries = _read(path, list)
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise ArtifactError(f"{path}: entry {number} is no table")
+        for key, (fits, what) in _METRIC_KEYS.items():
+            if key not in entry and key in _OPTIONAL:
+                continue
+            if key not in entry or not fits(entry[key]):
+                raise ArtifactError(f"{path}: entry {number}: {key} is no {what}: {shown(entry.get(key))}")
+    return entries
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+# What the card and the command line show of an entry; more may stand in it.
+_METRIC_KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "protocol": (_is_word, "text"),
+    "stage": (_is_word, "text"),
+    "metric": (_is_word, "text"),
+    "date": (_is_word, "text"),
+    "weights": (_is_word, "text"),
+    "value": (_is_share, "share from 0 to 1"),
+    "baseline": (lambda value: value is None or _is_share(value), "share from 0 to 1"),
+    "ci95": (
+        lambda value: value is None or (isinstance(value, list) and len(value) == 2 and all(map(_is_share, value))),
+        "pair of shares",
+    ),
+    "n": (_is_count, "count"),
+    "seeds": (_is_count, "count"),
+    "data": (lambda value: isinstance(value, dict) and "val" in value, "table with val"),
+}
+_OPTIONAL = {"baseline", "ci95", "seeds"}
 
 
 def _json(value: Any) -> str:

@@ -4,6 +4,7 @@ Everything goes through timm's `feature_info` and `forward_intermediates`, so th
 is the network that is published. `resK` is the map of stride 2^K, whatever the architecture calls it.
 """
 
+import copy
 import difflib
 import inspect
 import math
@@ -114,6 +115,18 @@ def pyramid(model: nn.Module, images: Tensor, stages: Sequence[str] = STAGE_NAME
     wanted = sorted({indices[stage] for stage in stages})
     by_index = _maps(model, images, wanted)
     return {stage: by_index[indices[stage]] for stage in stages}
+
+
+def outside_pyramid(model: nn.Module, stages: Sequence[str]) -> list[str]:
+    """Names of the parameters that no map of `stages` depends on: a classifier's norm, or the stages above.
+
+    They would get no gradient. Found by a pass without numbers (meta tensors) through a copy.
+    """
+    copied = copy.deepcopy(model).to("meta").requires_grad_(True).train()
+    size = getattr(model, "pretrained_cfg", {}).get("input_size", (3, 224, 224))
+    maps = pyramid(copied, torch.empty(2, *size, device="meta"), stages)
+    torch.stack([m.sum() for m in maps.values()]).sum().backward()
+    return [name for name, parameter in copied.named_parameters() if parameter.grad is None]
 
 
 def explicit_cfg(name: str, *, image_size: int, crop_pct: float, license: str) -> dict[str, Any]:

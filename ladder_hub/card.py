@@ -10,6 +10,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from ladder_hub.backbone import skeleton, stage_indices
+from ladder_hub.documents import plain, without_controls
 from ladder_hub.recipe import Recipe
 
 _METRIC_TYPES = {"top1": "accuracy"}
@@ -53,10 +54,10 @@ def percent(share: float) -> str:
 def data_name(fingerprint: Any) -> str:
     """A data fingerprint, for people: `val (5,000 images, 3f2a9c41)`."""
     if not isinstance(fingerprint, Mapping):
-        return str(fingerprint or "unknown")[:12]
-    count, digest = fingerprint.get("count"), str(fingerprint.get("digest") or "")[:8]
+        return plain(str(fingerprint or "unknown")[:12])
+    count, digest = fingerprint.get("count"), plain(str(fingerprint.get("digest") or "")[:8])
     facts = [f"{count:,} images" if isinstance(count, int) else "", digest]
-    name = str(fingerprint.get("name") or fingerprint.get("source") or "unnamed")
+    name = plain(str(fingerprint.get("name") or fingerprint.get("source") or "unnamed"))
     return f"{name} ({', '.join(fact for fact in facts if fact)})" if any(facts) else name
 
 
@@ -89,7 +90,7 @@ def _eval_result(entry: Mapping[str, Any]) -> EvalResult:
     return EvalResult(
         task_type="image-classification",
         task_name=entry["protocol"],
-        dataset_type=str(val.get("name") or val.get("source")) if isinstance(val, Mapping) else name,
+        dataset_type=plain(str(val.get("name") or val.get("source"))) if isinstance(val, Mapping) else name,
         dataset_name=name,
         metric_type=_METRIC_TYPES.get(entry["metric"], entry["metric"]),
         metric_name=f"{entry['metric']} of {entry['stage']}",
@@ -175,21 +176,23 @@ def _training(recipe: Recipe, config: Mapping[str, Any], provenance: Mapping[str
 
 
 def _origin(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in (provenance.get("versions") or {}).items())
+    known = provenance.get("versions")
+    versions = ", ".join(f"{name} {version}" for name, version in known.items()) if isinstance(known, Mapping) else ""
     rows = [
         ("code", f"`{provenance['commit']}`" if provenance.get("commit") else "not recorded"),
         ("versions", versions or "not recorded"),
         ("command", f"`{provenance['command']}`" if provenance.get("command") else "not recorded"),
-        ("sha256 of model.safetensors", f"`{config['ladder_hub']['sha256']}`"),
-        ("digest of the tensors", f"`{config['ladder_hub']['digest']}`"),
+        ("sha256 of model.safetensors", f"`{config['ladder_hub'].get('sha256', 'not recorded')}`"),
+        ("digest of the tensors", f"`{config['ladder_hub'].get('digest', 'not recorded')}`"),
     ]
     return "## Provenance\n\n" + _table(("", ""), rows)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
-    # A bar inside a cell (in a path, say) would start another column.
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    # A bar inside a cell (in a path, say) would start another column, a line break another row.
+    cells = [[without_controls(cell).replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
 
 
 def _count(number: Any) -> str:

@@ -39,10 +39,13 @@ def recipes(as_json: AsJson = False) -> None:
 
 @app.command()
 def train(keys: Keys = None) -> None:
-    """Train a recipe: recipe=NAME data.train=IMAGES out=FOLDER; or go on with a run: resume=FOLDER."""
+    """Train a recipe: recipe=NAME data.train=IMAGES out=FOLDER; or go on with a run: resume=FOLDER.
+
+    With recipe=NAME out=FOLDER resume=auto it goes on where FOLDER has a run, and starts one where not.
+    """
     given, overrides = _take(keys or [], "recipe", "resume")
-    if ("recipe" in given) == ("resume" in given):
-        raise UserError("train takes recipe=NAME (`ladder-hub recipes` lists them) or resume=FOLDER")
+    if ("recipe" in given) == ("resume" in given) and given.get("resume") != "auto":
+        raise UserError("train takes recipe=NAME (`ladder-hub recipes` lists them), resume=FOLDER, or both: resume=auto")
     from ladder_hub.training.run import train as run_recipe
 
     run = run_recipe(given.get("recipe", ""), overrides, resume=given.get("resume"))

@@ -1,5 +1,6 @@
 """Where the run computes, and in which precision."""
 
+import hashlib
 import random
 
 import numpy as np
@@ -39,8 +40,15 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
-def seed_everything(seed: int) -> None:
-    """Seed what initialises weights; the data has its own seeds, a function of the place in the run."""
+def seed_everything(seed: int, *place: int) -> None:
+    """Seed every generator, of all devices: by `seed` alone, or by it and a place (step, rank).
+
+    What a network draws in a step (dropout, stochastic depth) is so a function of the place, and a resumed run needs
+    no saved states. The data has its own seeds.
+    """
+    if place:
+        digest = hashlib.blake2b(repr((seed, *place)).encode(), digest_size=8)
+        seed = int.from_bytes(digest.digest(), "little") >> 1
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

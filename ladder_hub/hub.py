@@ -15,6 +15,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from ladder_hub.documents import plain, shown
 from ladder_hub.errors import UserError
 
 _WELCOME = ("README.md", "recipe.toml", "provenance.json", "metrics.json", "ladder_heads.safetensors")
@@ -39,7 +40,7 @@ def pull(repo_id: str, revision: str | None = None, cache_dir: str | Path | None
     Raises:
         HubError: no such repository, revision or file, no permission, or neither network nor cache.
     """
-    where = f"hf-hub:{repo_id}" + (f"@{revision}" if revision else "")
+    where = plain(f"hf-hub:{repo_id}" + (f"@{revision}" if revision else ""))
     folder = _fetch(where, repo_id, "config.json", revision, cache_dir).parent
     # All else at the commit of the first file, so that one folder never mixes two revisions.
     commit = folder.name
@@ -68,7 +69,7 @@ def _fetch(where: str, repo_id: str, name: str, revision: str | None, cache_dir:
     except RepositoryNotFoundError:
         raise HubError(f"{where}: no such repository, or a private one that this login (HF_TOKEN) can't see") from None
     except RevisionNotFoundError:
-        raise HubError(f"{where}: the repository has no branch, tag or commit {revision!r}") from None
+        raise HubError(f"{where}: the repository has no branch, tag or commit {shown(revision)}") from None
     except LocalEntryNotFoundError:
         # A subclass of EntryNotFoundError, and another matter: the Hub was not reached at all.
         raise HubError(f"{where}: {name} is not in the cache and the Hub can't be reached; check the network") from None
@@ -77,5 +78,5 @@ def _fetch(where: str, repo_id: str, name: str, revision: str | None, cache_dir:
         raise HubError(f"{where}: the repository has no {name}{hint}") from None
     except Exception as error:
         # huggingface_hub lets its HTTP client's own errors through; which client that is changes by version.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = plain(str(error).strip().splitlines()[0]) if str(error).strip() else type(error).__name__
         raise HubError(f"{where}: {name} could not be fetched: {reason}") from None

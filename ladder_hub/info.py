@@ -5,6 +5,7 @@ from typing import Any
 from ladder_hub.artifact import read_artifact
 from ladder_hub.backbone import skeleton, stage_channels
 from ladder_hub.card import data_name
+from ladder_hub.documents import without_controls
 from ladder_hub.models import create_model, is_zoo_name, resolve
 from ladder_hub.registry import find
 
@@ -37,6 +38,8 @@ def describe(name: str) -> dict[str, Any]:
         "license": artifact.config.get("pretrained_cfg", {}).get("license"),
     }
     facts = model.load_receipt.facts() | {key: str(value) for key, value in known.items() if value}
+    # They are shown on a terminal, which a file of somebody else's may not command.
+    facts = {key: without_controls(value) for key, value in facts.items()}
     return {"model": facts, "stages": _stages(model), "metrics": artifact.metrics}
 
 

@@ -4,12 +4,13 @@ A path or a Hub id IS weights: they are always loaded, and always verified first
 brings in neither torch nor timm; building a model does.
 """
 
-import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ladder_hub.documents import plain, read_json, shown
 from ladder_hub.registry import DEFAULT_TAG, Entry, ModelError, entries, find, list_models
 
 if TYPE_CHECKING:
@@ -19,19 +20,33 @@ __all__ = ["ModelError", "create_model", "list_models", "read_config", "resolve"
 
 _WEIGHTS = "model.safetensors"
 _PICKLES = {".pth", ".pt", ".bin", ".pkl", ".pickle", ".ckpt", ".tar"}
-# timm's create_model would act on these: other weights, none at all, or a pyramid that nobody asked for.
+# timm's create_model would act on these: other weights, none at all, a part of them without a word, or a pyramid
+# that nobody asked for.
 _NOT_THE_NETWORKS = {
     "cache_dir",
     "checkpoint_path",
+    "device",
+    "dtype",
+    "exportable",
+    "feature_cfg",
     "features_only",
+    "kwargs_filter",
+    "model_cfg",
     "model_name",
     "name",
     "cfg",
+    "no_jit",
     "out_indices",
     "pretrained",
     "pretrained_cfg",
     "pretrained_cfg_overlay",
+    "pretrained_filter_fn",
+    "pretrained_model_args",
+    "pretrained_strict",
+    "scriptable",
 }
+_ARCHITECTURE = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
+_LARGEST = 8192
 
 
 def create_model(
@@ -99,7 +114,13 @@ def resolve(name: str | os.PathLike[str], *, cache_dir: str | Path | None = None
         if not entry.published:
             raise ModelError(_nothing_published(entry))
         return resolve(f"hf-hub:{entry.repository}@{entry.revision}", cache_dir=cache_dir)
-    return _folder(Path(text.removeprefix("local-dir:")).expanduser())
+    try:
+        return _folder(Path(text.removeprefix("local-dir:")).expanduser())
+    except RuntimeError:
+        raise ModelError(f"{plain(text)}: the home folder is not known; write the path out") from None
+    except (OSError, ValueError) as error:  # a name too long, a folder that may not be entered, a zero byte
+        reason = getattr(error, "strerror", None) or "it is no path"
+        raise ModelError(f"can't read {plain(text)}: {reason}") from None
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -109,24 +130,85 @@ def read_config(folder: Path) -> dict[str, Any]:
         ModelError: it is absent or is not the config of a timm model.
     """
     path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{folder}: no config.json; a model's folder holds config.json and {_WEIGHTS}") from None
-    except ValueError as error:
-        raise ModelError(f"{path} is not JSON: {error}") from None
+    if not os.path.lexists(path):
+        raise ModelError(f"{folder}: no config.json; a model's folder holds config.json and {_WEIGHTS}")
+    config = read_json(path, ModelError)
     if not isinstance(config, dict) or not isinstance(config.get("architecture"), str):
         raise ModelError(f"{path}: not the config of a timm model: it names no architecture")
+    if not _ARCHITECTURE.fullmatch(config["architecture"]):
+        raise ModelError(f"{path}: architecture {shown(config['architecture'])} is no name of a timm network")
     for key in ("pretrained_cfg", "ladder_hub", "model_args"):
         if not isinstance(config.setdefault(key, {}), dict):
             raise ModelError(f"{path}: {key} is not a table")
-    odd = sorted(_NOT_THE_NETWORKS & config["model_args"].keys())
+    _check_arguments(path, config["model_args"])
+    _check_facts(path, config)
+    _check_ours(path, config["ladder_hub"])
+    return config
+
+
+def _check_arguments(path: Path, arguments: dict[str, Any]) -> None:
+    odd = sorted(_NOT_THE_NETWORKS & arguments.keys())
     if odd:
         raise ModelError(f"{path}: model_args may not hold {odd[0]!r}; it is no argument of the network")
-    size = config["pretrained_cfg"].get("input_size")
-    if size is not None and not (isinstance(size, list) and len(size) == 3):
-        raise ModelError(f"{path}: input_size {size!r} is not [channels, height, width]")
-    return config
+    pending = list(arguments.items())
+    while pending:
+        key, value = pending.pop()
+        if isinstance(value, dict | list):
+            inner = value.values() if isinstance(value, dict) else value
+            pending += [(key, part) for part in inner]
+        # A width or depth of a million is no network's, and building one would take the machine.
+        elif isinstance(value, int | float) and abs(value) > _LARGEST:
+            raise ModelError(f"{path}: model_args: {shown(key)} holds {shown(value)}; at most {_LARGEST} is taken")
+
+
+def _check_facts(path: Path, config: dict[str, Any]) -> None:
+    """What a reader of pixels goes by must be what it seems; the rest of `pretrained_cfg` is words."""
+    cfg = config["pretrained_cfg"]
+    size = cfg.get("input_size")
+    if size is not None and not (_counts(size) and len(size) == 3):
+        raise ModelError(f"{path}: input_size {shown(size)} is not [channels, height, width]")
+    for key in ("mean", "std"):
+        if cfg.get(key) is not None and not _channel_numbers(cfg[key], above_zero=key == "std"):
+            raise ModelError(f"{path}: {key} {shown(cfg[key])} is no list of a number a channel")
+    crop = cfg.get("crop_pct")
+    if crop is not None and not (_is_number(crop) and 0 < crop <= 4):
+        raise ModelError(f"{path}: crop_pct {shown(crop)} is no share of an image's side")
+    for table, where in ((config, ""), (cfg, "pretrained_cfg.")):
+        classes = table.get("num_classes")
+        if classes is not None and not (type(classes) is int and 0 <= classes < 2**31):
+            raise ModelError(f"{path}: {where}num_classes {shown(classes)} is no number of classes")
+
+
+def _check_ours(path: Path, ours: dict[str, Any]) -> None:
+    for key in ("sha256", "digest", "heads_sha256", "branch", "method", "recipe", "recipe_fingerprint", "version"):
+        if not isinstance(ours.get(key, ""), str):
+            raise ModelError(f"{path}: ladder_hub.{key} {shown(ours[key])} is no text")
+    seen = ours.get("samples_seen")
+    if seen is not None and type(seen) is not int:
+        raise ModelError(f"{path}: ladder_hub.samples_seen {shown(seen)} is no count")
+    levels = ours.get("levels", [])
+    if not isinstance(levels, list) or not all(map(_is_level, levels)):
+        raise ModelError(f"{path}: ladder_hub.levels are no list of stage, loss and weight")
+
+
+def _is_level(level: Any) -> bool:
+    if not isinstance(level, dict) or not _is_number(level.get("weight")):
+        return False
+    return isinstance(level.get("stage"), str) and isinstance(level.get("loss"), str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, list) and all(type(number) is int and 0 < number <= _LARGEST for number in value)
+
+
+def _channel_numbers(value: Any, *, above_zero: bool) -> bool:
+    if not isinstance(value, list) or not 0 < len(value) <= 64 or not all(map(_is_number, value)):
+        return False
+    return all(abs(number) < 1e6 and (number > 0 or not above_zero) for number in value)
 
 
 def is_zoo_name(name: str | os.PathLike[str]) -> bool:
@@ -135,7 +217,7 @@ def is_zoo_name(name: str | os.PathLike[str]) -> bool:
         return False
     if {name, f"{name}.{DEFAULT_TAG}"} & entries().keys():
         return True
-    return not any(mark in name for mark in "/\\:") and not Path(name).exists()
+    return not any(mark in name for mark in "/\\:") and not os.path.lexists(name)
 
 
 def _folder(path: Path) -> Path:
@@ -171,15 +253,13 @@ def _build_at_random(entry: Entry, shape: dict[str, Any]) -> "nn.Module":
 
 def _load(name: str | os.PathLike[str], folder: Path, shape: dict[str, Any]) -> "nn.Module":
     from ladder_hub.backbone import build_pretrained
-    from ladder_hub.receipt import receipt_for, verify_weights
+    from ladder_hub.receipt import facts_for_timm, receipt_for, verify_weights
 
     config = read_config(folder)
     published = find(os.fspath(name)).sha256 if is_zoo_name(name) else None
     weights = verify_weights(folder / _WEIGHTS, config, sha256=published)
-    cfg = {key: value for key, value in config["pretrained_cfg"].items() if value is not None}
-    cfg |= {"num_classes": config.get("num_classes", cfg.get("num_classes", 0))}
     # What was verified is what is loaded: the tensors, not the file a second time.
-    cfg |= {"state_dict": dict(weights.tensors)}
+    cfg = facts_for_timm(config) | {"state_dict": dict(weights.tensors)}
     model: Any = build_pretrained(config["architecture"], cfg, **(config["model_args"] | shape))
     del model.pretrained_cfg["state_dict"]
     model.load_receipt = receipt_for(os.fspath(name), config, weights, num_classes=shape.get("num_classes", 0))

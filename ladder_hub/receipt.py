@@ -4,16 +4,47 @@ timm alone returns random weights without a word for a prefixed, truncated or fo
 and shape is compared with the architecture before anything is built.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from timm.models import PretrainedCfg
 from torch import Tensor
+from torch.nn.modules.module import register_module_module_registration_hook
 
 from ladder_hub.backbone import BackboneError, skeleton
+from ladder_hub.documents import plain, shown, without_controls
 from ladder_hub.registry import ModelError
-from ladder_hub.weights import file_sha256, load_tensors, tensor_digest
+from ladder_hub.weights import load_tensors, readable_sha256, tensor_digest
+
+_CFG_FACTS = {
+    "crop_mode",
+    "crop_pct",
+    "description",
+    "fixed_input_size",
+    "input_size",
+    "interpolation",
+    "label_descriptions",
+    "label_names",
+    "license",
+    "mean",
+    "min_input_size",
+    "notes",
+    "origin_url",
+    "paper_ids",
+    "paper_name",
+    "pool_size",
+    "std",
+    "tag",
+    "test_crop_pct",
+    "test_input_size",
+    "test_pool_size",
+}
+# Parts of a network without weights of their own (activations, containers) are few beside those that have them.
+_MODULES = 1000
+_MODULES_A_TENSOR = 20
 
 
 @dataclass(frozen=True)
@@ -84,7 +115,7 @@ def verify_weights(path: Path, config: Mapping[str, Any], *, sha256: str | None 
         WeightsError: not a sound safetensors file.
     """
     ours: Mapping[str, Any] = config["ladder_hub"]
-    found = file_sha256(path)
+    found = readable_sha256(path)
     published = [str(digest) for digest in (sha256, ours.get("sha256")) if digest]
     for digest in published:
         if digest != found:
@@ -123,7 +154,20 @@ def receipt_for(source: str, config: Mapping[str, Any], weights: VerifiedWeights
 
 
 def _classes(config: Mapping[str, Any]) -> int:
-    return config.get("num_classes", config["pretrained_cfg"].get("num_classes", 0))
+    known = (table.get("num_classes") for table in (config, config["pretrained_cfg"]))
+    return next((classes for classes in known if classes is not None), 0)
+
+
+def facts_for_timm(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The `pretrained_cfg` of a config, without what would make timm load other tensors than the verified ones.
+
+    Its other fields name a file, an address or another repository, or shift the classes. The names of the first
+    convolution and of the classifier are the architecture's own: of a wrong name timm leaves out any layer.
+    """
+    own: Mapping[str, Any] = getattr(skeleton(config["architecture"]), "pretrained_cfg", {})
+    odd = PretrainedCfg.__dataclass_fields__.keys() - _CFG_FACTS
+    facts = {key: value for key, value in config["pretrained_cfg"].items() if key not in odd and value is not None}
+    return facts | {"num_classes": _classes(config)} | {key: own.get(key) for key in ("first_conv", "classifier")}
 
 
 def _check_names(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
@@ -131,9 +175,11 @@ def _check_names(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str,
     channels = (config["pretrained_cfg"].get("input_size") or [3])[0]
     options = {**config["model_args"], "num_classes": _classes(config), "in_chans": channels}
     try:
-        expected = skeleton(name, **options).state_dict()
+        with _at_most(_MODULES + _MODULES_A_TENSOR * len(tensors)):
+            expected = skeleton(name, **options).state_dict()
     except BackboneError as error:
-        raise ModelError(f"{path.parent / 'config.json'}: {error}") from None
+        # What timm says of an argument may hold it, letter by letter.
+        raise ModelError(without_controls(f"{path.parent / 'config.json'}: {error}")) from None
     missing = [key for key in expected if key not in tensors]
     unexpected = [key for key in tensors if key not in expected]
     if missing:
@@ -141,9 +187,29 @@ def _check_names(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str,
     if unexpected:
         raise ModelError(f"{path}: {_count(unexpected)} {name} doesn't have: {_some(unexpected)}")
     for key, tensor in expected.items():
+        if tensor.is_floating_point() != tensors[key].is_floating_point():
+            raise ModelError(f"{path}: {key} holds {tensors[key].dtype} where {name} has {tensor.dtype}")
         if tensor.shape != tensors[key].shape:
             shapes = f"{list(tensors[key].shape)}, {name} needs {list(tensor.shape)}"
             raise ModelError(f"{path}: {key} has the shape {shapes}; the weights are another architecture's")
+
+
+@contextmanager
+def _at_most(modules: int) -> Iterator[None]:
+    """Networks built inside may have so many parts: a config can ask for more than a machine ever builds."""
+    built = 0
+
+    def count(*_: Any) -> None:
+        nonlocal built
+        built += 1
+        if built > modules:
+            raise ValueError("its network has many more layers than there are weights")
+
+    hook = register_module_module_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _explain_missing(name: str, missing: list[str], unexpected: list[str], total: int) -> str:

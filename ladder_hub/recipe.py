@@ -6,6 +6,7 @@ word is a string). What is loaded is frozen, complete and enough to run again (`
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import tomli_w
 from pydantic import Field, model_validator
 
 from ladder_hub._shipped import shipped
+from ladder_hub.documents import plain, read_text, shown
 from ladder_hub.errors import UserError
 from ladder_hub.settings import Section, apply_override, nearest, validated
 from ladder_hub.siamese.levels import LEVELS, Level, Loss, Stage
@@ -87,6 +89,8 @@ class DataKeys(Section):
     """Share of images that may fail to decode before the run stops."""
     workers: Annotated[int, Field(ge=-1)] = -1
     """Loader processes; -1: one a core, at most 8."""
+    samples: Annotated[int, Field(ge=0)] = 0
+    """Streams, which don't know their length: images an epoch."""
 
 
 class ViewKeys(Section):
@@ -151,9 +155,14 @@ class Recipe(Section):
     batch_size: Annotated[int, Field(ge=2)]
     """Images an optimiser step, over all devices."""
     micro_batch: Annotated[int, Field(ge=2)]
-    """Images a forward pass; BatchNorm sees this many."""
+    """At most so many images a forward pass on each process; see `training/layout.py`."""
+    batch_norm: Literal["auto", "sync", "ghost"]
+    """`sync`: statistics of a pass over all processes; `ghost`: on each by itself; `auto`: sync where several are."""
+    timeout: Count
+    """Seconds that a process waits for the others before it gives the run up."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    precision: Literal["auto", "bf16", "float32"]
+    precision: Literal["auto", "bf16", "float32", "float64"]
+    """Of the passes; weights are float32. float64, weights too: to check the mathematics."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, ..."""
     out: str = ""
@@ -175,11 +184,6 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _check_method(self)
-        if self.batch_size % self.micro_batch:
-            raise ValueError(
-                f"micro_batch: {self.micro_batch} does not divide batch_size {self.batch_size}; "
-                f"try micro_batch={_nearest_divisor(self.batch_size, self.micro_batch)}"
-            )
         if self.optim.warmup_epochs >= self.epochs:
             raise ValueError(f"optim.warmup_epochs: {self.optim.warmup_epochs} must be below epochs = {self.epochs}")
         return self
@@ -190,11 +194,6 @@ class Recipe(Section):
         if not self.levels:
             return LEVELS[self.method]
         return tuple(Level(level.stage, level.loss, level.weight) for level in self.levels)
-
-    @property
-    def accumulation(self) -> int:
-        """Micro-batches an optimiser step."""
-        return self.batch_size // self.micro_batch
 
     @property
     def learning_rate(self) -> float:
@@ -226,10 +225,15 @@ _NOT_IN_FINGERPRINT: Any = {
     "device": True,
     "out": True,
     "license": True,
+    "timeout": True,
     "log": True,
     "data": {"train", "val", "workers"},
     "views": {"preview"},
 }
+
+
+_LONGEST_CHAIN = 16
+_BASE_NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 
 
 def recipe_names() -> list[str]:
@@ -253,31 +257,42 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _find(name: str) -> Path:
-    path = Path(name).expanduser()
-    if path.suffix == ".toml":
-        if not path.is_file():
-            raise RecipeError(f"no recipe file at {name}")
+    if name.endswith(".toml"):
+        try:
+            path = Path(name).expanduser()
+            there = path.is_file()
+        except (OSError, RuntimeError):  # a name too long, a folder that may not be entered, an unknown ~user
+            there = False
+        if not there:
+            raise RecipeError(f"no recipe file at {plain(name)}")
         return path
-    path = shipped("recipes") / f"{name}.toml"
     if name not in recipe_names():
-        raise RecipeError(f"no recipe {name!r}{nearest(name, recipe_names())}; `ladder-hub recipes` lists all")
-    return path
+        raise RecipeError(f"no recipe {shown(name)}{nearest(name, recipe_names())}; `ladder-hub recipes` lists all")
+    return shipped("recipes") / f"{name}.toml"
 
 
 def _read(path: Path) -> dict[str, Any]:
+    text = read_text(path, RecipeError)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise RecipeError(f"{path} is not TOML: it is nested too deeply") from None
+    except ValueError as error:  # tomllib's own, and Python's for a number of thousands of digits
         raise RecipeError(f"{path} is not TOML: {error}") from None
 
 
 def _inherit(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in seen:
         raise RecipeError(f"{path}: `base` leads back to this file")
+    if len(seen) >= _LONGEST_CHAIN:
+        raise RecipeError(f"{path}: more than {_LONGEST_CHAIN} recipes build on each other through `base`")
     keys = _read(path)
     base = keys.pop("base", None)
     if base is None:
         return keys
+    # A recipe reads nothing but its neighbours and ours, wherever it came from.
+    if not isinstance(base, str) or not _BASE_NAME.fullmatch(base):
+        raise RecipeError(f"{path}: base = {shown(base)} is no recipe's name; give it without folder and .toml")
     beside = path.parent / f"{base}.toml"
     source = beside if beside.is_file() else shipped("recipes") / f"{base}.toml"
     if not source.is_file():
@@ -305,7 +320,3 @@ def _check_method(recipe: Recipe) -> None:
         raise ValueError("levels: a stage is named twice; a dense level holds the global loss of its stage too")
     if known is not None and recipe.ladder != known:
         raise ValueError(f"levels: these are not those of {recipe.method}; give the ladder a method name of its own")
-
-
-def _nearest_divisor(whole: int, wanted: int) -> int:
-    return min((d for d in range(2, whole + 1) if whole % d == 0), key=lambda d: abs(d - wanted))

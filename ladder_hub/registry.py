@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ladder_hub._shipped import shipped
+from ladder_hub.documents import shown
 from ladder_hub.errors import UserError
 
 DEFAULT_TAG = "in1k_200e"
@@ -81,11 +82,11 @@ def find(name: str) -> Entry:
     plain, _, tag = name.partition(".")
     tags = [other.partition(".")[2] for other in found if other.startswith(f"{plain}.")]
     if tags:
-        raise ModelError(f"{plain} has no tag {tag!r}; it has {', '.join(tags)}")
+        raise ModelError(f"{plain} has no tag {shown(tag)}; it has {', '.join(tags)}")
     known = sorted({other.partition(".")[0] for other in found}, key=_natural)
     close = difflib.get_close_matches(plain, known, n=2, cutoff=0.5)
     hint = f"; did you mean {' or '.join(close)}?" if close else "; `ladder-hub list` names all"
-    raise ModelError(f"no model {name!r}{hint} (a folder or hf-hub:org/name is a model too)")
+    raise ModelError(f"no model {shown(name)}{hint} (a folder or hf-hub:org/name is a model too)")
 
 
 def _entry(name: str, keys: dict[str, Any]) -> Entry:

@@ -3,15 +3,23 @@
 Shared by recipes and by the verbs that take settings of their own; errors name the key and its nearest neighbour.
 """
 
+import datetime
 import difflib
 import json
+import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ladder_hub.documents import depth, has_controls, plain, shown
 from ladder_hub.errors import UserError
+
+_DEPTH = 8
+_INTEGERS = range(-(2**63), 2**63)  # what TOML lets a number be
+_DATES = (datetime.date, datetime.time)
+_KEY = re.compile(r"[\w-]+(\.[\w-]+)*")
 
 
 class SettingError(UserError):
@@ -33,8 +41,9 @@ def validated(schema: type[Schema], keys: dict[str, Any], *, where: str = "") ->
     Raises:
         SettingError: a key is unknown, missing, or can't have its value.
     """
+    _check_values(keys, where)
     try:
-        return schema.model_validate_json(json.dumps(keys, default=str))
+        return schema.model_validate_json(json.dumps(keys))
     except ValidationError as error:
         raise SettingError(_explain(error, _known_keys(schema), where)) from None
 
@@ -48,27 +57,54 @@ def apply_override(keys: dict[str, Any], override: str, schema: type[Section]) -
     known = _known_keys(schema)
     key, separator, text = override.partition("=")
     if not separator or not key:
-        raise SettingError(f"{override!r} is not key=value")
+        raise SettingError(f"{shown(override)} is not key=value")
+    if not _KEY.fullmatch(key):
+        raise SettingError(f"unknown key {shown(key)}{nearest(key, known)}")
     table = keys
     *parents, leaf = key.split(".")
     for parent in parents:
         table = table.setdefault(parent, {})
         if not isinstance(table, dict):
-            raise SettingError(f"{key}: {parent} is a value, not a table")
-    if isinstance(table.get(leaf), dict):
-        raise SettingError(f"{key} is a table; set one of its keys: {', '.join(f'{key}.{k}' for k in table[leaf])}")
+            raise SettingError(f"{plain(key)}: {plain(parent)} is a value, not a table")
+    inner = [name for name in known if name.startswith(f"{key}.")]
+    if inner and isinstance(table.get(leaf), dict):
+        raise SettingError(f"{key} is a table; set one of its keys: {', '.join(inner)}")
     if leaf not in table and key not in known:
-        raise SettingError(f"unknown key {key!r}{nearest(key, known)}")
+        raise SettingError(f"unknown key {shown(key)}{nearest(key, known)}")
     table[leaf] = _value(text)
 
 
 def _value(text: str) -> Any:
-    """A TOML value; what is not one is a bare word, hence a string."""
+    """A TOML value; what is not one is a bare word, hence a string; so is a date, which no key takes."""
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
-    return parsed["value"] if len(parsed) == 1 else text
+    value = parsed["value"]
+    return text if len(parsed) > 1 or isinstance(value, _DATES) else value
+
+
+def _check_values(keys: dict[str, Any], where: str) -> None:
+    """Refuse what TOML can say and no key of ours means: dates, huge numbers, control characters, deep nesting."""
+    at = f"{where}: " if where else ""
+    if depth(keys) > _DEPTH:
+        raise SettingError(f"{at}tables or lists are nested more than {_DEPTH} deep")
+    for key, value in _leaves(keys, ""):
+        if isinstance(value, _DATES):
+            raise SettingError(f"{at}{plain(key)}: a date or a time is no value here; put it in quotes")
+        if isinstance(value, int) and value not in _INTEGERS:
+            raise SettingError(f"{at}{plain(key)}: {shown(value)} is beyond 64 bits")
+        if isinstance(value, str) and has_controls(value):
+            raise SettingError(f"{at}{plain(key)}: a line break or control character, got {shown(value)}")
+
+
+def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict | list):
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, inner in parts:
+            yield from _leaves(inner, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, value
 
 
 def _known_keys(schema: type[Section]) -> list[str]:
@@ -92,10 +128,10 @@ def _explain(error: ValidationError, known: list[str], where: str) -> str:
     at = f"{where}: " if where else ""
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"{at}unknown key {key!r}{nearest(key, known)}"
+        return f"{at}unknown key {shown(key)}{nearest(key, known)}"
     if first["type"] == "missing":
         return f"{at}the key {key!r} is missing"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return message
-    return f"{key}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
+    return f"{key}: {message[0].lower()}{message[1:]}, got {shown(first['input'])}"

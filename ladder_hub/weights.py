@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ladder_hub.documents import check_regular, parse_json, shown
 from ladder_hub.errors import UserError
 
 _NAMES = {
@@ -31,15 +32,17 @@ _NAMES = {
     torch.int8: "I8",
     torch.uint8: "U8",
     torch.bool: "BOOL",
+    torch.uint64: "U64",
+    torch.uint32: "U32",
+    torch.uint16: "U16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
 }
-_SIZES = {name: dtype.itemsize for dtype, name in _NAMES.items()} | {
-    "U64": 8,
-    "U32": 4,
-    "U16": 2,
-    "F8_E4M3": 1,
-    "F8_E5M2": 1,
-}
-_HEADER_LIMIT = 100_000_000  # the safetensors library's own
+_DTYPES = {name: dtype for dtype, name in _NAMES.items()}
+# The library allows 100 MB, which fill gigabytes once parsed; a network of a thousand tensors has 0.1 MB.
+_HEADER_LIMIT = 8 * 2**20
+_DIMENSIONS = 64  # numpy's own limit
+_BYTES = 2**62
 
 
 class WeightsError(UserError):
@@ -87,25 +90,35 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def readable_sha256(path: Path) -> str:
+    """`file_sha256` of what may be anything: a pipe, a folder, a file of somebody else's.
+
+    Raises:
+        WeightsError: it is no regular file, or can't be read.
+    """
+    check_regular(path, WeightsError)
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise WeightsError(f"can't read {path}: {error.strerror}") from None
+
+
 def read_header(path: Path) -> dict[str, Any]:
     """The header of a safetensors file, checked: `{name: {dtype, shape, data_offsets}}` and `__metadata__`.
 
     Raises:
         WeightsError: it isn't safetensors, or what the header promises is not what the file holds.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(8)
-        length = int.from_bytes(start, "little")
-        _refuse_other_formats(path, start)
-        if size < 8 or length > min(_HEADER_LIMIT, size - 8):
-            raise WeightsError(f"{path}: not a safetensors file, or cut short: no room for its header in {size} bytes")
-        text = file.read(length)
+    size = check_regular(path, WeightsError)
+    length, text = _header_text(path, size)
     try:
-        header = json.loads(text, object_pairs_hook=_no_duplicates)
+        header = parse_json(text.decode("utf-8"))
+        _check_metadata(header.get("__metadata__", {}))
         spans = sorted(_span(name, entry) for name, entry in header.items() if name != "__metadata__")
+    except UnicodeDecodeError:
+        raise WeightsError(f"{path}: {_UNREADABLE} (it is not UTF-8)") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise WeightsError(f"{path}: not a safetensors file, or damaged: its header can't be read ({error})") from None
+        raise WeightsError(f"{path}: {_UNREADABLE} ({_words(error)})") from None
     _check_cover(path, spans, size - 8 - length)
     return header
 
@@ -119,8 +132,10 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     read_header(path)
     try:
         return load_file(path)
-    except SafetensorError as error:
-        raise WeightsError(f"{path}: not a sound safetensors file: {error}") from None
+    except (SafetensorError, RuntimeError, ValueError, OverflowError) as error:
+        raise WeightsError(f"{path}: not a sound safetensors file: {_words(error)}") from None
+    except OSError as error:
+        raise WeightsError(f"can't read {path}: {error.strerror or _words(error)}") from None
 
 
 def write_whole(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
@@ -153,20 +168,47 @@ def _refuse_other_formats(path: Path, start: bytes) -> None:
         raise WeightsError(f"{path}: a Git LFS pointer, not the weights; fetch them with `git lfs pull`")
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        raise ValueError("a name stands twice")
-    return table
+_UNREADABLE = "not a safetensors file, or damaged: its header can't be read"
+
+
+def _header_text(path: Path, size: int) -> tuple[int, bytes]:
+    """Nothing is read that the file does not hold, whatever length it claims."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = int.from_bytes(start, "little")
+            _refuse_other_formats(path, start)
+            if size < 8 or length > size - 8:
+                what = "not a safetensors file, or cut short: no room for its header"
+                raise WeightsError(f"{path}: {what} in {size} bytes")
+            if length > _HEADER_LIMIT:
+                raise WeightsError(f"{path}: a header of {length:,} bytes; at most {_HEADER_LIMIT:,} are read")
+            return length, file.read(length)
+    except OSError as error:
+        raise WeightsError(f"can't read {path}: {error.strerror}") from None
+
+
+def _words(error: Exception) -> str:
+    """What a library says, as part of one line."""
+    text = " ".join(str(error).split())
+    return text if text.isprintable() and len(text) < 200 else shown(text)
+
+
+def _check_metadata(metadata: Any) -> None:
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ValueError("__metadata__ is no table of texts")
 
 
 def _span(name: str, entry: dict[str, Any]) -> tuple[int, int, str]:
     start, end = entry["data_offsets"]
     shape = entry["shape"]
-    if not all(type(number) is int and number >= 0 for number in (*shape, start, end)):
-        raise ValueError(f"{name!r} has a shape or place that is no count")
-    if math.prod(shape) * _SIZES[entry["dtype"]] != end - start:
-        raise ValueError(f"{name!r} has another size than its shape says")
+    if not isinstance(shape, list) or not all(type(n) is int and 0 <= n < _BYTES for n in (*shape, start, end)):
+        raise ValueError(f"{shown(name)} has a shape or place that is no count")
+    # An empty tensor may not hide what would overflow; and a product of a million factors takes hours.
+    if len(shape) > _DIMENSIONS or math.prod(number or 1 for number in shape) > _BYTES:
+        raise ValueError(f"{shown(name)} has a shape that no memory holds")
+    if math.prod(shape) * _DTYPES[entry["dtype"]].itemsize != end - start:
+        raise ValueError(f"{shown(name)} has another size than its shape says")
     return start, end, name
 
 
@@ -176,7 +218,7 @@ def _check_cover(path: Path, spans: list[tuple[int, int, str]], size: int) -> No
     for start, end, name in spans:
         if start != position:
             what = "overlaps the one before it" if start < position else "leaves a gap before it"
-            raise WeightsError(f"{path}: damaged: the tensor {name!r} {what}")
+            raise WeightsError(f"{path}: damaged: the tensor {shown(name)} {what}")
         position = end
     if position != size:
         what = "cut short" if position > size else "has bytes after its last tensor"

@@ -8,7 +8,7 @@ from pathlib import Path
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", OMP_NUM_THREADS="1", MPLBACKEND="Agg")
 # Nor is anything of the person who runs them: no cache of theirs, no colours, no repository around a git hook.
 os.environ["LADDER_HUB_CACHE"] = tempfile.mkdtemp(prefix="ladder-hub-tests-")
-for name in [key for key in os.environ if key.startswith(("GIT_", "FORCE_COLOR", "TTY_", "WORLD_SIZE"))]:
+for name in [key for key in os.environ if key.startswith(("GIT_", "FORCE_COLOR", "TTY_", "WORLD_SIZE", "SLURM_"))]:
     del os.environ[name]
 
 import pytest  # noqa: E402

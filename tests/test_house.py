@@ -12,28 +12,29 @@ PACKAGE = Path(__file__).parent.parent / "ladder_hub"
 # A room may import itself, the rooms named here, and nothing else of ours.
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
+    "documents": {"errors"},
     "_shipped": set(),
     "__init__": {"models", "recipe", "training"},  # names that load on first use
     "__main__": {"cli"},
     # using weights
-    "weights": {"errors"},
-    "registry": {"_shipped", "errors"},
+    "weights": {"documents", "errors"},
+    "registry": {"_shipped", "documents", "errors"},
     "backbone": {"errors"},
-    "hub": {"errors"},
-    "receipt": {"backbone", "registry", "weights"},
-    "models": {"registry", "backbone", "hub", "receipt"},
+    "hub": {"documents", "errors"},
+    "receipt": {"backbone", "documents", "registry", "weights"},
+    "models": {"documents", "registry", "backbone", "hub", "receipt"},
     "pyramid": {"backbone", "errors"},
     # training
-    "settings": {"errors"},
+    "settings": {"documents", "errors"},
     "progress": set(),
     "device": {"errors"},
     "siamese": {"backbone"},
     "data": {"errors"},
-    "recipe": {"_shipped", "errors", "settings", "siamese"},
+    "recipe": {"_shipped", "documents", "errors", "settings", "siamese"},
     # publishing
     "curves": set(),
-    "card": {"__init__", "backbone", "recipe"},
-    "artifact": {"__init__", "backbone", "card", "curves", "errors", "models", "recipe", "weights"},
+    "card": {"__init__", "backbone", "documents", "recipe"},
+    "artifact": {"__init__", "backbone", "card", "curves", "documents", "errors", "models", "recipe", "weights"},
     # judging
     "downstream": {
         "__init__",
@@ -61,7 +62,7 @@ ROOMS: dict[str, set[str]] = {
         "siamese",
         "weights",
     },
-    "info": {"artifact", "backbone", "card", "models", "registry"},
+    "info": {"artifact", "backbone", "card", "documents", "models", "registry"},
     "cli": {"errors", "recipe", "training", "downstream", "registry", "info"},
 }
 

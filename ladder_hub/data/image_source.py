@@ -3,6 +3,7 @@
 Sources are plain data (paths, offsets): they pickle, and a process opens its own files when it needs them.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +11,13 @@ import numpy as np
 import torch
 
 from ladder_hub.errors import UserError
+
+Progress = Callable[[int, int | None, str], None]
+"""Called as (done, total, what) while something long is read; total is None where it is not known."""
+
+
+def no_progress(done: int, total: int | None, what: str) -> None:
+    """Says nothing."""
 
 
 class DataError(UserError):

@@ -1,5 +1,6 @@
 """A list of a million names in two objects instead of a million."""
 
+from array import array
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -21,10 +22,12 @@ class Names:
 
     @classmethod
     def pack(cls, names: Iterable[str]) -> "Names":
-        """Pack any iterable of names."""
-        encoded = [name.encode("utf-8", "surrogateescape") for name in names]
-        ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
-        return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), ends)
+        """Pack any iterable of names; no more than one of them is held as an object."""
+        joined, ends = bytearray(), array("q")
+        for name in names:
+            joined += name.encode("utf-8", "surrogateescape")
+            ends.append(len(joined))
+        return cls(np.frombuffer(joined, dtype=np.uint8), np.frombuffer(ends, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.ends)

@@ -1,7 +1,6 @@
 """WebDataset tar shards on a local disk, read at random places."""
 
 import contextlib
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from webdataset.shardlists import expand_urls
 
 from ladder_hub.data.decode import decode
-from ladder_hub.data.image_source import BadImage, DataError, expanded
+from ladder_hub.data.image_source import BadImage, DataError, Progress, expanded, no_progress
 from ladder_hub.data.tar_cache import read_index
 
 _OPEN_FILES = 128  # well below the usual limit of 1024 a process; reopening costs microseconds
@@ -25,10 +24,10 @@ class ShardSource:
 
     class_names: list[str] | None = None
 
-    def __init__(self, shards: list[Path], *, spec: str) -> None:
+    def __init__(self, shards: list[Path], *, spec: str, progress: Progress = no_progress) -> None:
         self.spec = spec
         self._shards = [str(shard) for shard in shards]
-        self._index = read_index(shards)
+        self._index = read_index(shards, progress=progress)
         self._files: dict[int, int] = {}
         if not len(self._index.members):
             raise DataError(f"no image in {spec}: its {len(shards)} shard(s) hold other files only")
@@ -58,16 +57,12 @@ class ShardSource:
 
     def fingerprint(self) -> dict[str, Any]:
         """Source, name, count, classes and the SHA-256 of shard and member names, sizes and labels."""
-        digest = hashlib.sha256()
-        for index in range(len(self)):
-            label = "" if self.labels is None else int(self.labels[index])
-            digest.update(os.fsencode(f"{self.key(index)}\0{self._index.size[index]}\0{label}\n"))
         return {
             "source": "shards",
             "name": Path(self.spec).name,
             "count": len(self),
             "classes": None if self.labels is None else len(np.unique(self.labels)),
-            "digest": digest.hexdigest(),
+            "digest": self._index.digest,
         }
 
     def _file(self, shard: int) -> int:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from ladder_hub.data.decode import image_endings
 from ladder_hub.data.folder import FolderSource
-from ladder_hub.data.image_source import BadImage, DataError, Source, expanded
+from ladder_hub.data.image_source import BadImage, DataError, Progress, Source, expanded, no_progress
 from ladder_hub.data.shapes import ShapesSource
 from ladder_hub.data.shards import ShardSource, expand_shards
 
@@ -15,13 +15,14 @@ __all__ = ["BadImage", "DataError", "Source", "check_same_classes", "open_source
 Split = Literal["train", "val"]
 
 
-def open_source(spec: str, *, split: Split) -> Source:
+def open_source(spec: str, *, split: Split, progress: Progress = no_progress) -> Source:
     """Open a folder of images, local tar shards, or the embedded shapes.
 
     Args:
         spec: A folder; one `.tar` or a brace pattern of them (`train-{000000..000005}.tar`); `shapes`, or
             `shapes:512` for another number of images.
         split: Which key of the recipe this is; `shapes` has different images for each.
+        progress: Called as (done, total or None, what) while a folder is listed or shards are indexed the first time.
 
     Raises:
         DataError: nothing usable there; one line that says what and where.
@@ -34,7 +35,11 @@ def open_source(spec: str, *, split: Split) -> Source:
         raise DataError(f"data.{split}={spec} is not read: download it first, then give the folder or the shards")
     try:
         path = expanded(spec)
-        return FolderSource(path, spec=spec) if path.is_dir() else _open_shards(spec, path, split)
+        return (
+            FolderSource(path, spec=spec, progress=progress)
+            if path.is_dir()
+            else _open_shards(spec, path, split, progress)
+        )
     except OSError as error:  # a path too long, or through a folder that may not be entered
         raise DataError(f"can't read data.{split}={spec}: {error.strerror}") from None
 
@@ -73,7 +78,7 @@ def _classes_known(source: Source) -> int:
     return 1 + int(source.labels.max()) if source.class_names is None else len(source.class_names)
 
 
-def _open_shards(spec: str, path: Path, split: Split) -> Source:
+def _open_shards(spec: str, path: Path, split: Split, progress: Progress) -> Source:
     if path.is_file() and path.suffix.lower() in image_endings():
         raise DataError(f"data.{split}={spec} is one image; give the folder that holds the images")
     shards = expand_shards(spec)
@@ -82,7 +87,7 @@ def _open_shards(spec: str, path: Path, split: Split) -> Source:
     for shard in shards:
         if shard.suffix != ".tar":
             raise DataError(f"data.{split}={spec}: {shard.name} is neither a folder nor a plain .tar")
-    return ShardSource(shards, spec=spec)
+    return ShardSource(shards, spec=spec, progress=progress)
 
 
 def _missing(spec: str, path: Path, split: Split) -> str:

@@ -1,91 +1,77 @@
-"""Indices of tar shards, kept between runs in `$LADDER_HUB_CACHE`, else `~/.cache/ladder-hub`.
+"""Indices of tar shards, kept between runs.
 
 A cached index belongs to the shards' places, sizes and times of change: names alone mix up two folders whose
-tool sets every mtime alike. What can't be read is built again, what can't be written is left.
+tool sets every mtime alike.
 """
 
-import contextlib
 import hashlib
 import os
-import tempfile
-import time
+import re
 from pathlib import Path
 
 import numpy as np
 
-from ladder_hub.data.names import Names
-from ladder_hub.data.tar_index import TarIndex, build_index
+from ladder_hub.data.cache import load_arrays, save_arrays, whole_names
+from ladder_hub.data.image_source import Progress, no_progress
+from ladder_hub.data.tar_index import HIGHEST_CLASS, TarIndex, build_index
 
-_FORMAT = "ladder-hub tar index 2"
-_PART = ".partial"
-_STALE_SECONDS = 24 * 3600
+_FORMAT = "ladder-hub tar index 3"
 
 
-def read_index(shards: list[Path]) -> TarIndex:
+def read_index(shards: list[Path], *, progress: Progress = no_progress) -> TarIndex:
     """The index of these shards, from the cache where it has them unchanged.
 
     Raises:
         DataError: a shard is no tar, is cut short, or has a member that is refused; named.
     """
-    cached = _cache_folder() / f"{_digest(shards)}.npz"
-    index = _load(cached)
+    name = _name(shards)
+    index = _load(name, shards)
     if index is None:
-        index = build_index(shards)
-        _save(index, cached)
+        index = build_index(shards, progress=progress)
+        _save(index, name)
     return index
 
 
-def _cache_folder() -> Path:
-    named = os.environ.get("LADDER_HUB_CACHE")
-    return Path(named) if named else Path("~/.cache/ladder-hub").expanduser()
-
-
-def _digest(shards: list[Path]) -> str:
+def _name(shards: list[Path]) -> str:
     digest = hashlib.sha256(_FORMAT.encode())
     for shard in shards:
         status = shard.stat()
-        times = f"{status.st_mtime_ns}\0{status.st_ctime_ns}"
-        digest.update(os.fsencode(f"\n{shard.resolve()}\0{status.st_size}\0{times}"))
+        # The name too, which a link may have of its own: it is part of the keys, and so of the index's digest.
+        digest.update(os.fsencode(f"\n{shard.name}\0{shard.resolve()}\0{status.st_size}\0"))
+        digest.update(f"{status.st_mtime_ns}\0{status.st_ctime_ns}".encode())
     return digest.hexdigest()
 
 
-def _load(path: Path) -> TarIndex | None:
+def _load(name: str, shards: list[Path]) -> TarIndex | None:
+    arrays = load_arrays(name)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            shard, offset, size, label = (arrays[name] for name in ("shard", "offset", "size", "label"))
-            members = Names(arrays["joined"], arrays["ends"])
-    except Exception:  # absent, torn, not ours: the shards themselves are the truth
+        if arrays is None:
+            return None
+        shard, offset, size, label = (arrays[column] for column in ("shard", "offset", "size", "label"))
+        members = whole_names(arrays["joined"], arrays["ends"])
+        index = TarIndex(shard, offset, size, label, members, str(arrays["digest"]))
+    except (KeyError, ValueError):
         return None
-    whole = len({len(shard), len(offset), len(size), len(label), len(members)}) == 1
-    whole = whole and len(members.joined) == (members.ends[-1] if len(members) else 0)
-    return TarIndex(shard, offset, size, label, members) if whole else None
+    return index if _is_sound(index, shards) else None
 
 
-def _save(index: TarIndex, path: Path) -> None:
-    with contextlib.suppress(OSError):  # a cache that can't be written costs seconds, not the run
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(path.parent)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=_PART, delete=False) as file:
-            part = Path(file.name)
-            try:
-                np.savez(
-                    file,
-                    shard=index.shard,
-                    offset=index.offset,
-                    size=index.size,
-                    label=index.label,
-                    joined=index.members.joined,
-                    ends=index.members.ends,
-                )
-                file.close()
-                part.replace(path)
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
+def _is_sound(index: TarIndex, shards: list[Path]) -> bool:
+    """Whether every image lies inside its shard: a wrong index may read wrong bytes, never too many of them."""
+    kinds = ((index.shard, np.int32), (index.offset, np.int64), (index.size, np.int64), (index.label, np.int64))
+    if not all(column.dtype == kind and column.shape == (len(index.members),) for column, kind in kinds):
+        return False
+    # Names of the index have no control character, and its digest is one.
+    if (index.members.joined < ord(" ")).any() or not re.fullmatch(r"[0-9a-f]{64}", index.digest):
+        return False
+    if ((index.shard < 0) | (index.shard >= len(shards)) | (index.label < -1) | (index.label > HIGHEST_CLASS)).any():
+        return False
+    room = np.array([shard.stat().st_size for shard in shards], dtype=np.int64)[index.shard]
+    # In this order no sum can overflow.
+    inside = (index.offset >= 0) & (index.offset <= room) & (index.size >= 0) & (index.size <= room - index.offset)
+    return bool(inside.all())
 
 
-def _remove_stale(folder: Path) -> None:
-    """What processes killed while they wrote have left; a fresh one may belong to a process at work."""
-    for part in folder.glob(f"*{_PART}"):
-        if time.time() - part.stat().st_mtime > _STALE_SECONDS:
-            part.unlink(missing_ok=True)
+def _save(index: TarIndex, name: str) -> None:
+    columns = {"shard": index.shard, "offset": index.offset, "size": index.size, "label": index.label}
+    members = {"joined": index.members.joined, "ends": index.members.ends}
+    save_arrays(name, columns | members | {"digest": np.array(index.digest)})

@@ -1,6 +1,8 @@
 """The door to torch's DataLoader: whole batches made in worker processes, failures as one line."""
 
+import multiprocessing
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -14,6 +16,14 @@ Made = TypeVar("Made")
 MadeCo = TypeVar("MadeCo", covariant=True)
 
 _MOST = 8
+
+
+class Plan(Protocol):
+    """Lists of requests, one a batch, made while they are iterated: a million requests would fill memory."""
+
+    def __iter__(self) -> Iterator[list[Any]]: ...
+
+    def __len__(self) -> int: ...
 
 
 class Maker(Protocol[MadeCo]):
@@ -53,7 +63,7 @@ class BatchWorkers(Generic[Made]):
 
     def __init__(self, maker: Maker[Made], *, workers: int, pin: bool = False) -> None:
         self.workers = worker_count(workers)
-        self._plan = _Plan()
+        self._plan = _CurrentPlan()
         self._loader: DataLoader[Any] = DataLoader(
             _Requests(maker),
             batch_sampler=self._plan,
@@ -62,23 +72,24 @@ class BatchWorkers(Generic[Made]):
             collate_fn=_as_made,
             worker_init_fn=_start_worker,
             pin_memory=pin,
+            multiprocessing_context=_context() if self.workers else None,
             # Its own generator: otherwise the loader draws from torch's global one, and shifts others' draws.
             generator=torch.Generator(),
         )
 
-    def run(self, plan: list[list[Any]]) -> Iterator[Made]:
-        """One batch for each list of requests.
+    def run(self, plan: Plan) -> Iterator[Made]:
+        """One batch for each list of requests; the n-th is made by process n modulo their number.
 
         Raises:
             UserError, RunError: whatever the maker raised.
             RunError: a worker process died.
         """
-        self._plan.requests = plan
-        if not plan:
+        self._plan.current = plan
+        if not len(plan):
             return
         with child_signal_kept(), termination_held():
             batches = iter(self._loader)
-        for _ in plan:
+        for _ in range(len(plan)):
             try:
                 made = next(batches)
             except (RuntimeError, EOFError, ConnectionError, FileNotFoundError) as error:
@@ -88,20 +99,20 @@ class BatchWorkers(Generic[Made]):
             yield made
 
 
-class _Plan:
-    """The loader's sampler: this run's lists of requests.
+class _CurrentPlan:
+    """The loader's sampler: this run's plan.
 
     It must not lead back to the loader: a loader that only the cycle collector frees waits 5 s for each worker.
     """
 
     def __init__(self) -> None:
-        self.requests: list[list[Any]] = []
+        self.current: Plan = []
 
     def __iter__(self) -> Iterator[list[Any]]:
-        return iter(self.requests)
+        return iter(self.current)
 
     def __len__(self) -> int:
-        return len(self.requests)
+        return len(self.current)
 
 
 def worker_count(workers: int) -> int:
@@ -111,6 +122,14 @@ def worker_count(workers: int) -> int:
     # macOS and Windows have no affinity: all cores count there.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, _MOST)
+
+
+def _context() -> str:
+    """Forked workers share the index of a million images, and see the main process die; Python 3.14 would spawn.
+
+    Where there is no fork (Windows) or it is unsafe (macOS), what Python does there.
+    """
+    return "fork" if sys.platform == "linux" else multiprocessing.get_start_method()
 
 
 def _as_made(made: Made) -> Made:

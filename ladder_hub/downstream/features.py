@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ladder_hub.backbone import pyramid
+from ladder_hub.backbone import pyramid, stage_channels
 from ladder_hub.data.loader import evaluation_batches
 from ladder_hub.data.photometric import IMAGENET_MEAN, IMAGENET_STD, normalise
 from ladder_hub.data.sources import Source
@@ -33,6 +33,10 @@ class Extractor:
     """Told the number of images of each batch."""
     skip: Callable[[list[tuple[str, str]]], None] = lambda _: None
     """Told (key, reason) of images that can't be decoded and are left out."""
+    share: tuple[int, int] = (0, 1)
+    """Number i of n: of every set of images this process reads the i-th of n parts."""
+    join: Callable[[Tensor], Tensor] = lambda part: part
+    """Puts the rows of all parts together, in their order."""
 
     @torch.inference_mode()
     def read(
@@ -52,14 +56,18 @@ class Extractor:
         Raises:
             UserError: not one image could be decoded.
         """
-        features: dict[str, list[Tensor]] = {stage: [] for stage in stages}
+        widths = stage_channels(backbone)
+        features = {stage: [torch.empty(0, widths[stage], device=self.device)] for stage in stages}
         labels = [torch.empty(0, dtype=torch.int64)]
+        dtype = next(backbone.parameters()).dtype
+        number, parts = self.share
+        chosen = np.arange(len(source)) if indices is None else indices
         training = backbone.training
         backbone.eval()
         try:
             for images, classes, bad in evaluation_batches(
                 source,
-                indices=indices,
+                indices=np.array_split(chosen, parts)[number],
                 size=self.size,
                 crop_pct=self.crop_pct,
                 batch_size=self.batch_size,
@@ -70,13 +78,14 @@ class Extractor:
                 if not len(images):
                     continue
                 images = normalise(images.to(self.device), mean=self.mean, std=self.std)
-                images = images.contiguous(memory_format=torch.channels_last)
+                images = images.to(dtype).contiguous(memory_format=torch.channels_last)
                 for stage, feature_map in pyramid(backbone, images, stages).items():
                     features[stage].append(F.normalize(feature_map.float().mean((2, 3)), dim=1))
                 labels.append(classes)
                 self.advance(len(images))
         finally:
             backbone.train(training)
-        if len(labels) == 1:
+        truth = self.join(torch.cat(labels).to(self.device))
+        if not len(truth):
             raise UserError(f"{source.spec}: no image could be decoded")
-        return {stage: torch.cat(parts) for stage, parts in features.items()}, torch.cat(labels).to(self.device)
+        return {stage: self.join(torch.cat(rows)) for stage, rows in features.items()}, truth

@@ -12,20 +12,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ladder_hub.backbone import pyramid, stage_channels
+from ladder_hub.backbone import outside_pyramid, pyramid, stage_channels
 from ladder_hub.siamese.heads import Predictor, build_projector
 from ladder_hub.siamese.levels import Level, Loss
 from ladder_hub.siamese.losses import dense_loss, global_loss
 
 
 class Network(nn.Module):
-    """Backbone and projectors: images (B, 3, H, W) -> the projection of every head, by name (`res2_dense`)."""
+    """Backbone and projectors: images (B, 3, H, W) -> the projection of every head, by name (`res2_dense`).
+
+    Parameters of the backbone that none of the levels reaches are frozen: they would have no gradient.
+    """
 
     def __init__(self, backbone: nn.Module, levels: Sequence[Level], *, hidden: int, out: int, grid: int) -> None:
         super().__init__()
         channels = stage_channels(backbone)
         self.stages = [level.stage for level in levels]
         self.backbone = backbone
+        for name in outside_pyramid(backbone, self.stages):
+            backbone.get_parameter(name).requires_grad_(False)
         self.projectors = nn.ModuleDict(
             {
                 head_name(level, kind): build_projector(kind, channels[level.stage], hidden=hidden, out=out, grid=grid)

@@ -1,7 +1,8 @@
 """The two losses of the ladder, for one order of the views; the learner adds the other order.
 
 Shapes: B images, N and M cells of the online and of the target map, D projection width. Losses lie in [0, 4]
-and are float32 whatever autocast does: half-precision cosines lose the small angles that are left to learn.
+and are float32 whatever autocast does: half-precision cosines lose the small angles that are left to learn. (float64
+stays what it is.)
 """
 
 import torch
@@ -13,7 +14,7 @@ _BLOCK = 2**22  # similarities in memory at once: 16 MiB of float32, where all o
 
 def squared_distance(prediction: Tensor, target: Tensor) -> Tensor:
     """Squared distance of the unit vectors along the last axis, 2 - 2 cos: (..., D), (..., D) -> (...), in [0, 4]."""
-    difference = F.normalize(prediction.float(), dim=-1) - F.normalize(target.float(), dim=-1)
+    difference = F.normalize(_at_least_single(prediction), dim=-1) - F.normalize(_at_least_single(target), dim=-1)
     return difference.square().sum(-1)
 
 
@@ -44,10 +45,14 @@ def correspondence(projection: Tensor, target: Tensor, *, block: int = _BLOCK) -
     depth = max(1, block // (rows * others))
     match = torch.empty(images, cells, dtype=torch.int64, device=projection.device)
     with torch.autocast(projection.device.type, enabled=False):
-        queries = projection.float()  # their length does not change which cell wins
-        keys = F.normalize(target.float(), dim=-1).transpose(1, 2)
+        queries = _at_least_single(projection)  # their length does not change which cell wins
+        keys = F.normalize(_at_least_single(target), dim=-1).transpose(1, 2)
         for i in range(0, images, depth):
             for j in range(0, cells, rows):
                 similarity = queries[i : i + depth, j : j + rows] @ keys[i : i + depth]
                 match[i : i + depth, j : j + rows] = similarity.argmax(-1)
     return match
+
+
+def _at_least_single(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()

@@ -15,6 +15,8 @@ from ladder_hub.data.sources import Source, open_source
 from ladder_hub.downstream.knn import check_labels
 from ladder_hub.errors import UserError
 from ladder_hub.recipe import Recipe
+from ladder_hub.training.distributed import World
+from ladder_hub.training.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def open_inputs(recipe: Recipe) -> Inputs:
         half = 2 ** (max(len(train), 2).bit_length() - 1)
         raise UserError(
             f"data.train={recipe.data.train} has {len(train)} images, fewer than batch_size = {recipe.batch_size}: "
-            f"try batch_size={half} micro_batch={min(half, recipe.micro_batch)}"
+            f"try batch_size={half}"
         )
     val = open_source(recipe.data.val, split="val") if recipe.data.val else None
     if val is not None:
@@ -53,14 +55,16 @@ def open_inputs(recipe: Recipe) -> Inputs:
     return Inputs(train, val)
 
 
-def two_views(recipe: Recipe, source: Source, device: torch.device) -> TwoViews:
-    """The training batches of the recipe."""
+def two_views(recipe: Recipe, source: Source, layout: Layout, world: World) -> TwoViews:
+    """The training batches of the recipe: this process's micro-batches."""
     return TwoViews(
         source,
         **_view_arguments(recipe),
-        batch_size=recipe.micro_batch,
+        batch_size=layout.micro_batch,
         workers=recipe.data.workers,
-        pin=device.type == "cuda",
+        pin=world.device.type == "cuda",
+        rank=world.rank,
+        processes=world.size,
     )
 
 
@@ -70,12 +74,12 @@ def write_preview(recipe: Recipe) -> int:
     return contact_sheet(source, path=Path(recipe.views.preview), **_view_arguments(recipe))
 
 
-def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Both views as the network takes them: augmented, normalised, float32 (B, 3, S, S), channels last."""
+def to_device(batch: Batch, device: torch.device, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """Both views as the network takes them: augmented, normalised, `dtype` (B, 3, S, S), channels last."""
     prepared = []
     for view, photometric in zip(batch.views, batch.photometric, strict=True):
         images = augment(view.to(device, non_blocking=True), photometric)
-        prepared.append(normalise(images).contiguous(memory_format=torch.channels_last))
+        prepared.append(normalise(images).to(dtype).contiguous(memory_format=torch.channels_last))
     return prepared[0], prepared[1]
 
 

@@ -2,11 +2,40 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch.utils.tensorboard import SummaryWriter
 
 from ladder_hub.weights import write_whole
+
+
+class Log(Protocol):
+    """Where a loop writes its records."""
+
+    path: Path
+    records: list[dict[str, Any]]
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append one record."""
+        ...
+
+    def close(self) -> None:
+        """No more is written."""
+        ...
+
+
+class NoLog:
+    """What every process but the first writes to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "log.jsonl"
+        self.records: list[dict[str, Any]] = []
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 class RunLog:

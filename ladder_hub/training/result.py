@@ -6,6 +6,7 @@ from ladder_hub.artifact import add_metrics, write_artifact
 from ladder_hub.data.sources import Source
 from ladder_hub.downstream.knn import protocol
 from ladder_hub.training.loop import Loop
+from ladder_hub.training.scoring import score_network
 from ladder_hub.training.state import build_learner
 from ladder_hub.weights import tensor_digest
 
@@ -13,6 +14,8 @@ from ladder_hub.weights import tensor_digest
 def publish(loop: Loop, facts: dict[str, Any]) -> None:
     """The artifact, before anything is measured: what can fail after it can't lose it."""
     state, recipe = loop.state, loop.recipe
+    if not loop.world.is_first:
+        return
     write_artifact(
         loop.folder / "artifact",
         backbone=state.learner.online.backbone,
@@ -22,6 +25,9 @@ def publish(loop: Loop, facts: dict[str, Any]) -> None:
             "data": loop.inputs.fingerprint,
             "seed": recipe.seed,
             "precision": recipe.precision,
+            "processes": loop.world.size,
+            "micro_batch": state.layout.micro_batch,
+            "batch_norm": f"{state.layout.batch_norm}, statistics of {state.layout.statistics_of} images",
             "steps": state.step,
             "epochs": recipe.epochs,
             "samples_seen": state.samples,
@@ -37,9 +43,12 @@ def publish(loop: Loop, facts: dict[str, Any]) -> None:
 
 def measure(loop: Loop, val: Source) -> None:
     """Score the trained network and the one it started from by kNN, all training images voting."""
-    recipe, trained = loop.recipe, loop.state.learner.online.backbone
-    after = loop.measure(trained, "kNN, trained")
-    before = loop.measure(build_learner(recipe).online.backbone.to(loop.state.device), "kNN, before training")
+    recipe, trained = loop.recipe, loop.state.learner.online.backbone.float()  # as it is published
+    after = score_network(loop, trained, "kNN, trained")
+    untrained = build_learner(recipe).online.backbone.to(loop.world.device)
+    before = score_network(loop, untrained, "kNN, before training")
+    if not loop.world.is_first:
+        return
     add_metrics(
         loop.folder / "artifact",
         after.entries(

@@ -1,8 +1,8 @@
 """A run: how it starts, the loop, and what it leaves."""
 
-import os
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,24 @@ from typing import Any
 from rich.console import Console
 
 from ladder_hub.artifact import read_artifact
-from ladder_hub.device import pick_device, pick_precision
+from ladder_hub.device import pick_precision
 from ladder_hub.errors import UserError
 from ladder_hub.progress import Display
-from ladder_hub.recipe import Recipe, load_recipe
-from ladder_hub.training.checkpoint import CheckpointError, load_checkpoint, newest_checkpoint
+from ladder_hub.recipe import Recipe
+from ladder_hub.training.distributed import World, open_world
 from ladder_hub.training.inputs import Inputs, open_inputs, write_preview
-from ladder_hub.training.log import RunLog
+from ladder_hub.training.layout import Layout, lay_out
+from ladder_hub.training.log import NoLog, RunLog
 from ladder_hub.training.loop import Loop
 from ladder_hub.training.provenance import provenance
 from ladder_hub.training.result import measure, publish
+from ladder_hub.training.resume import Asked, asked_for, last_state, read_state, sole_user
+from ladder_hub.training.scoring import score_if_due
 from ladder_hub.training.signals import StopSignals
 from ladder_hub.training.state import TrainState, build_learner
 from ladder_hub.weights import write_whole
 
-SAFE_ON_RESUME = ("device", "data.val", "data.workers", "knn.every", "knn.bank", "log.every", "log.checkpoint")
-"""Keys that may change when a run goes on: they don't decide the numbers."""
+_MEETING = 60  # seconds to wait for others that may have failed on the same recipe
 
 
 @dataclass(frozen=True)
@@ -52,102 +54,126 @@ def train(
 ) -> Run | None:
     """Train a recipe to its end and write the run's folder with its artifact.
 
+    Under torchrun or srun every process calls it, and they train together.
+
     Args:
-        recipe: a shipped recipe's name or the path of a TOML file; left out with `resume`.
+        recipe: a shipped recipe's name or the path of a TOML file; left out with `resume=FOLDER`.
         overrides: `key=value`, dotted for nested keys: `["data.train=/my/images", "epochs=50"]`.
-        resume: the folder of an interrupted run, to go on with; only the keys in `SAFE_ON_RESUME` may change.
+        resume: the folder of an interrupted run, to go on with; or `auto`: with the one in `out`, where there is
+            one, else start it. Only the keys in `SAFE_ON_RESUME` may differ from the run's.
         console: where progress and messages go; None: standard error.
 
     Returns:
-        The run; None where `views.preview` asked only for a picture of the views.
+        The run; None where `views.preview` asked only for a picture of the views, and on all processes but the first.
 
     Raises:
         UserError: the recipe, the data, the model or the folder can't be used; nothing was started.
         RunError: the run failed or was interrupted; the message names the last good checkpoint.
     """
-    console = console or Console(file=sys.stderr)
-    # ---- how it starts: go on with a run; else anew, from `init` or at random ----
-    _refuse_many_processes()
-    folder = Path(resume).expanduser() if resume else None
-    saved = _saved(folder) if folder else None
-    keys = load_recipe(str(folder / "recipe.toml"), _safe(overrides)) if folder else load_recipe(recipe, overrides)
-    if keys.views.preview:
-        count = write_preview(keys)
-        console.print(f"{keys.views.preview}: {count} images and their views", highlight=False, markup=False)
-        return None
-    device = pick_device(keys.device)
-    keys = keys.model_copy(update={"precision": pick_precision(keys.precision, device)})
-    inputs = open_inputs(keys)
-    if saved:
-        _check_same_images(saved["data"], inputs)
-    facts = provenance(device)  # now: the checkout may have moved on when the run ends
-    # A checkpoint holds all that `init` gave: a run goes on without it.
-    begun = keys.model_copy(update={"init": ""}) if saved else keys
-    learner = build_learner(begun, say=lambda line: console.print(line, highlight=False, markup=False))
-    state = TrainState(keys, learner, device, steps_per_epoch=inputs.steps_per_epoch(keys.batch_size))
-    folder = folder or _new_folder(keys)
-    # ---- the loop ----
-    log = RunLog(folder, after=saved["step"] if saved else -1)
-    if saved:
-        state.load_state_dict(saved)
-    with Display(console) as display, StopSignals() as stop:
-        display.say(_headline(keys, state, inputs, folder))
-        loop = Loop(state, inputs, folder=folder, log=log, display=display, stop=stop, saved=saved)
-        try:
-            loop.run()
-        finally:
-            log.close()
-        # ---- what it leaves ----
-        publish(loop, facts)
-        if inputs.val is not None:
-            measure(loop, inputs.val)
-    return Run(folder, keys, read_artifact(folder / "artifact").metrics)
-
-
-def _refuse_many_processes() -> None:
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError("training on several processes is not built yet: start one process, without torchrun")
-
-
-def _saved(folder: Path) -> dict[str, Any]:
-    if not (folder / "recipe.toml").is_file():
-        raise CheckpointError(f"resume={folder}: no run there (it has no recipe.toml)")
-    path = newest_checkpoint(folder / "checkpoints")
-    if path is None:
-        raise CheckpointError(f"resume={folder}: it left no checkpoint; start it anew from {folder / 'recipe.toml'}")
-    return load_checkpoint(path)
-
-
-def _check_same_images(before: dict[str, Any], inputs: Inputs) -> None:
-    now = inputs.fingerprint
-    if now["digest"] != before["digest"]:
-        raise CheckpointError(
-            f"data.train={inputs.train.spec} is not what the run began with: {now['count']} images "
-            f"(digest {now['digest'][:12]}), then {before['count']} ({before['digest'][:12]})"
-        )
-
-
-def _safe(overrides: Sequence[str]) -> Sequence[str]:
-    for override in overrides:
-        key = override.partition("=")[0]
-        if key not in SAFE_ON_RESUME:
-            raise UserError(f"{key} can't change when a run goes on; only {', '.join(SAFE_ON_RESUME)} can")
-    return overrides
-
-
-def _new_folder(recipe: Recipe) -> Path:
-    """The run's folder with its recipe in it: `out`, which must be new, or the next free runs/<name>."""
+    asked, failure = None, None
     try:
-        folder = _claimed(Path(recipe.out).expanduser()) if recipe.out else _next_free(Path("runs") / recipe.name)
+        asked = asked_for(recipe, overrides, resume)
+    except UserError as error:
+        failure = error
+    with open_world(timeout=asked.recipe.timeout if asked else _MEETING) as world:
+        if failure:  # told once, by the first, where all have it
+            world.agreed(lambda: _raise(failure))
+        assert asked is not None
+        console = (console or Console(file=sys.stderr)) if world.is_first else Console(quiet=True)
+        if asked.recipe.views.preview:
+            return world.agreed(lambda: _preview(asked.recipe, world, console))
+        return _train(asked, world, console)
+
+
+def _train(asked: Asked, world: World, console: Console) -> Run | None:
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    # ---- how it starts: go on with a run; else anew, from `init` or at random ----
+    keys, layout = world.agreed(lambda: _settled(asked.recipe, world))
+    inputs = world.agreed(lambda: open_inputs(keys) if world.is_first else None)
+    inputs = world.agreed(lambda: inputs or open_inputs(keys))  # the others find the first one's index in the cache
+    with contextlib.ExitStack() as held:
+        before = asked.folder if world.is_first else None
+        path = world.agreed(lambda: _last_state(before, held, say) if before else None)
+        path = world.from_first(path)
+        saved = world.agreed(lambda: read_state(path, inputs) if path else None)
+        facts = provenance(world.device)  # now: the checkout may have moved on when the run ends
+        # A checkpoint holds all that `init` gave: a run goes on without it.
+        begun = keys.model_copy(update={"init": ""}) if saved else keys
+        learner = world.agreed(lambda: build_learner(begun, say=say))
+        steps = inputs.steps_per_epoch(keys.batch_size)
+        state = world.agreed(lambda: TrainState(keys, learner, world, layout, steps_per_epoch=steps))
+        if saved:
+            state.load_state_dict(saved)
+            if saved["processes"] != world.size:
+                say(f"it goes on with {world.size} processes instead of {saved['processes']}")
+        folder = world.from_first(world.agreed(lambda: _folder(keys, asked, world, held)))
+        log = RunLog(folder, after=saved["step"] if saved else -1) if world.is_first else NoLog(folder)
+        # ---- the loop ----
+        with Display(console) as display, StopSignals() as stop:
+            display.say(_headline(keys, state, inputs, folder, world))
+            loop = Loop(state, inputs, world, folder=folder, log=log, display=display, stop=stop, saved=saved)
+            try:
+                for _ in loop.run():
+                    score_if_due(loop)
+            finally:
+                log.close()
+            # ---- what it leaves ----
+            world.agreed(lambda: publish(loop, facts))
+            if inputs.val is not None:
+                measure(loop, inputs.val)
+    return Run(folder, keys, read_artifact(folder / "artifact").metrics) if world.is_first else None
+
+
+def _raise(failure: UserError) -> None:
+    raise failure
+
+
+def _preview(recipe: Recipe, world: World, console: Console) -> None:
+    if world.is_first:
+        count = write_preview(recipe)
+        console.print(f"{recipe.views.preview}: {count} images and their views", highlight=False, markup=False)
+
+
+def _settled(recipe: Recipe, world: World) -> tuple[Recipe, Layout]:
+    """What the machine decides: the device, the precision, and how the batch is laid over processes."""
+    world.use_device(recipe.device)
+    keys = recipe.model_copy(update={"precision": pick_precision(recipe.precision, world.device)})
+    layout = lay_out(
+        batch_size=keys.batch_size, micro_batch=keys.micro_batch, batch_norm=keys.batch_norm, processes=world.size
+    )
+    return keys, layout
+
+
+def _last_state(folder: Path, held: contextlib.ExitStack, say: Callable[[str], None]) -> Path | None:
+    held.enter_context(sole_user(folder))
+    return last_state(folder, say)
+
+
+def _folder(recipe: Recipe, asked: Asked, world: World, held: contextlib.ExitStack) -> Path:
+    """The run's folder with its recipe in it: of the run that goes on, or a new one."""
+    if not world.is_first:
+        return Path()
+    try:
+        folder = asked.folder or _new_folder(recipe)
+        if not asked.folder:
+            held.enter_context(sole_user(folder))
         write_whole(folder / "recipe.toml", [recipe.to_toml().encode()])
     except OSError as error:
         raise UserError(f"out={recipe.out or 'runs'} can't be written: {error.strerror}") from None
     return folder
 
 
+def _new_folder(recipe: Recipe) -> Path:
+    """`out`, which must be new or empty, or the next free runs/<name>."""
+    return _claimed(Path(recipe.out).expanduser()) if recipe.out else _next_free(Path("runs") / recipe.name)
+
+
 def _claimed(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
+    # What a kill at the very start leaves (.lock, a file half-written) is no run.
+    if any(not path.name.startswith(".") for path in folder.iterdir()):
         raise UserError(
             f"out={folder} exists; name another folder, or go on with its run: ladder-hub train resume={folder}"
         )
@@ -166,12 +192,17 @@ def _next_free(folder: Path) -> Path:
             return candidate
 
 
-def _headline(recipe: Recipe, state: TrainState, inputs: Inputs, folder: Path) -> str:
+def _headline(recipe: Recipe, state: TrainState, inputs: Inputs, folder: Path, world: World) -> str:
     ladder = ", ".join(f"{level.name} x {level.weight:g}" for level in recipe.ladder)
-    split = f" as {recipe.accumulation} x {recipe.micro_batch}" if recipe.accumulation > 1 else ""
+    layout = state.layout
+    several = f"{layout.processes} processes x " if layout.processes > 1 else ""
+    split = (
+        f" as {several}{layout.accumulation} x {layout.micro_batch}" if layout.batch_size > layout.micro_batch else ""
+    )
     at = f", from step {state.step}" if state.step else ""
     return (
         f"{recipe.name}: {recipe.method} ({ladder}) on {recipe.model.backbone}, {recipe.precision} on {state.device}\n"
-        f"{len(inputs.train)} images, {recipe.epochs} epochs, {state.steps} steps of {recipe.batch_size}{split}, "
+        f"{len(inputs.train)} images, {recipe.epochs} epochs, {state.steps} steps of {recipe.batch_size}{split} "
+        f"(BatchNorm: {layout.batch_norm}, {layout.statistics_of} images), "
         f"learning rate {recipe.learning_rate:g}{at} -> {folder}"
     )

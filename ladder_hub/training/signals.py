@@ -1,5 +1,6 @@
-"""SIGINT and SIGTERM become a wish that the loop fulfils between two steps, with a checkpoint."""
+"""SIGINT, SIGTERM and SIGUSR1 become a wish that the loop fulfils between two steps, with a checkpoint."""
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -7,17 +8,23 @@ from typing import Any, Self
 
 from ladder_hub.errors import RunError
 
-_WATCHED = (signal.SIGINT, signal.SIGTERM)
+# USR1 is what Slurm sends ahead of the time limit (sbatch --signal=USR1@120).
+_WATCHED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
 
 class Interrupted(RunError):  # noqa: N818 - a request that was honoured, not an error
     """The run stopped because it was asked to; everything so far is in its checkpoint."""
 
-    exit_status = 130
+    exit_status = 75
+    """EX_TEMPFAIL of sysexits.h, "try again later": what a scheduler may take for "requeue me"."""
 
 
 class StopSignals:
-    """While open, the first SIGINT or SIGTERM sets `received` to its name; a second one acts as usual."""
+    """While open, a signal sets `received` to its name; a second Ctrl-C acts as usual.
+
+    A second SIGTERM changes nothing: torchrun, systemd and Slurm repeat theirs while the checkpoint is written,
+    and end what doesn't listen by SIGKILL anyway. So does Ctrl-C under torchrun, which passes it on once more.
+    """
 
     def __init__(self) -> None:
         self.received: str | None = None
@@ -32,13 +39,11 @@ class StopSignals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        self.received = signal.Signals(number).name
-        self._restore()
-
-    def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.received and number == signal.SIGINT and "TORCHELASTIC_RUN_ID" not in os.environ:
+            raise KeyboardInterrupt
+        self.received = self.received or signal.Signals(number).name

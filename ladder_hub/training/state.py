@@ -1,6 +1,7 @@
 """What a run changes while it trains: the learner, the optimiser, the schedule and the step; and one step of it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -10,18 +11,25 @@ from ladder_hub.artifact import load_heads
 from ladder_hub.backbone import build_backbone
 from ladder_hub.data.loader import Batch
 from ladder_hub.device import autocast, seed_everything
-from ladder_hub.errors import UserError
+from ladder_hub.errors import RunError, UserError
 from ladder_hub.models import create_model, resolve
 from ladder_hub.recipe import Recipe
 from ladder_hub.siamese.learner import Learner, Output
+from ladder_hub.training.batch_norm import synchronised
+from ladder_hub.training.distributed import World
 from ladder_hub.training.inputs import to_device
+from ladder_hub.training.layout import Layout
 from ladder_hub.training.optim import build_lars, build_schedule, target_momentum
 
 
 class TrainState:
-    """A learner and what moves it, `steps` optimiser steps long. `step` is the number of steps taken."""
+    """A learner and what moves it, `steps` optimiser steps long. `step` is the number of steps taken.
 
-    def __init__(self, recipe: Recipe, learner: Learner, device: torch.device, *, steps_per_epoch: int) -> None:
+    Every process of `world` has one, and all stay equal: gradients are averaged, and BatchNorm's statistics are
+    shared where `layout` says so.
+    """
+
+    def __init__(self, recipe: Recipe, learner: Learner, world: World, layout: Layout, *, steps_per_epoch: int) -> None:
         warmup_steps = round(recipe.optim.warmup_epochs * steps_per_epoch)
         if warmup_steps >= recipe.epochs * steps_per_epoch:
             raise UserError(
@@ -29,11 +37,15 @@ class TrainState:
                 f"{recipe.epochs * steps_per_epoch} steps for training; make it shorter"
             )
         self.recipe = recipe
-        self.device = device
+        self.layout = layout
+        self.device = world.device
+        self.dtype = torch.float64 if recipe.precision == "float64" else torch.float32
         self.steps_per_epoch = steps_per_epoch
         self.steps = recipe.epochs * steps_per_epoch
         self.step = 0
-        self.learner = learner.to(device).to(memory_format=torch.channels_last).train()
+        if layout.batch_norm == "sync" and world.size > 1:
+            learner = synchronised(learner, world.device)
+        self.learner = learner.to(world.device, self.dtype).to(memory_format=torch.channels_last).train()
         keys = recipe.optim
         self.optimizer = build_lars(
             self.learner,
@@ -41,6 +53,9 @@ class TrainState:
             weight_decay=keys.weight_decay,
             trust_coefficient=keys.trust_coefficient,
         )
+        self._rank = world.rank
+        self._connected = world.wrapped(self.learner)
+        self._checked = False
         self.schedule = build_schedule(
             self.optimizer,
             learning_rate=recipe.learning_rate,
@@ -66,19 +81,25 @@ class TrainState:
         return self.optimizer.param_groups[0]["lr"]
 
     def advance(self, micro_batches: Sequence[Batch]) -> Output:
-        """One optimiser step over the micro-batches of a batch.
+        """One optimiser step over the micro-batches of a batch, this process's share of it.
 
         Returns:
             The level losses, means over the micro-batches, still on the device; the last one's projections.
+
+        Raises:
+            RunError: a parameter that should be trained gets no gradient.
         """
         self.schedule.step_update(self.step)
+        seed_everything(self.recipe.seed, self.step, self._rank)
         sums: dict[str, Tensor] = {}
-        for batch in micro_batches:
-            with autocast(self.device, self.recipe.precision):
-                output = self.learner(*to_device(batch, self.device))
-            (self.learner.total(output.losses) / len(micro_batches)).backward()
+        for number, batch in enumerate(micro_batches, start=1):
+            with self._gradients_kept(number < len(micro_batches)):
+                with autocast(self.device, self.recipe.precision):
+                    output = self._connected(*to_device(batch, self.device, self.dtype))
+                (self.learner.total(output.losses) / len(micro_batches)).backward()
             for name, loss in output.losses.items():
                 sums[name] = sums.get(name, 0) + loss.detach() / len(micro_batches)
+        self._check_gradients()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.momentum = target_momentum(self.step, steps=self.steps, base=self.recipe.target.base_momentum)
@@ -92,7 +113,6 @@ class TrainState:
             "step": self.step,
             "learner": self.learner.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -100,11 +120,25 @@ class TrainState:
         self.step = state["step"]
         self.learner.load_state_dict(state["learner"])
         self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"])
 
     def heads(self) -> dict[str, Tensor]:
         """Projectors, predictors and target: what the published backbone lacks for training to go on."""
         return _all_but_backbone(self.learner)
+
+    def _gradients_kept(self, kept: bool) -> AbstractContextManager[None]:
+        """While accumulating, processes average their gradients once, with the last micro-batch."""
+        connected: Any = self._connected
+        return connected.no_sync() if kept and connected is not self.learner else nullcontext()
+
+    def _check_gradients(self) -> None:
+        """Once, at the first step: a parameter outside the graph would stay at random without a word."""
+        if not self._checked:
+            for name, parameter in self.learner.named_parameters():
+                if parameter.requires_grad and parameter.grad is None:
+                    raise RunError(
+                        f"{name} gets no gradient from the levels of {self.recipe.method}; try another network"
+                    )
+            self._checked = True
 
 
 def build_learner(recipe: Recipe, *, say: Callable[[str], None] = lambda _: None) -> Learner:

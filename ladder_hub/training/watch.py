@@ -1,6 +1,6 @@
 """What ends a run, or should: losses and weights that are no numbers, and levels that collapse."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -13,10 +13,17 @@ _PATIENCE = 2  # logging steps in a row that a level must look collapsed before 
 
 
 class Watch:
-    """Looks at a learner's numbers. `low`: for each head, the logging steps in a row that it looked collapsed."""
+    """Looks at a learner's numbers.
 
-    def __init__(self, learner: Learner, low: Mapping[str, int]) -> None:
+    Args:
+        learner: whose.
+        low: for each head, the logging steps in a row that it looked collapsed.
+        mean: of a tensor over all processes.
+    """
+
+    def __init__(self, learner: Learner, low: Mapping[str, int], *, mean: Callable[[Tensor], Tensor]) -> None:
         self.low = dict(low)
+        self._mean = mean
         self._learner = learner
         self._unseen: list[tuple[int, Tensor]] = []
 
@@ -24,22 +31,25 @@ class Watch:
         """Keep a step's losses, on their device, for the next `check_losses`."""
         self._unseen.append((step, torch.stack(list(losses.values()))))
 
-    def check_losses(self) -> None:
-        """Find the first step since the last look whose loss is no number.
+    def check_losses(self) -> dict[str, Tensor]:
+        """The level losses of the step noted last, means over all processes.
 
-        Looking costs a wait for the device, so it is done at logging steps and before a checkpoint.
+        Looking costs a wait for the device and the other processes, so it is done at logging steps and before a
+        checkpoint.
 
         Raises:
-            RunError: there is one.
+            RunError: one of a step since the last look is no number; the first is named.
         """
         if not self._unseen:
-            return
-        steps, losses = zip(*self._unseen, strict=True)
-        broken = (~torch.isfinite(torch.stack(losses))).nonzero().tolist()
+            return {}
+        steps, noted = zip(*self._unseen, strict=True)
+        losses = self._mean(torch.stack(noted))
+        broken = (~torch.isfinite(losses)).nonzero().tolist()
         if broken:
             row, column = broken[0]
             raise RunError(f"the loss of {self._learner.levels[column].name} is no number at step {steps[row]}")
         self._unseen.clear()
+        return dict(zip([level.name for level in self._learner.levels], losses[-1], strict=True))
 
     def check_weights(self, step: int) -> None:
         """A loss is computed before its step: what the last step broke shows in the weights alone.

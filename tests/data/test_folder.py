@@ -7,7 +7,7 @@ import pytest
 from pictures import jpeg
 
 from ladder_hub.data.decode import decode
-from ladder_hub.data.folder import _public_name
+from ladder_hub.data.folder import public_name
 from ladder_hub.data.sources import BadImage, DataError, check_same_classes, open_source
 
 
@@ -106,9 +106,9 @@ def test_link_that_cannot_be_followed(tmp_path):
         ("/train", "train"),
     ],
 )
-def test_public_name_names_nobody(monkeypatch, root, name):
+def testpublic_name_names_nobody(monkeypatch, root, name):
     monkeypatch.setenv("HOME", "/elsewhere/people/bob")
-    assert _public_name(Path(root)) == name
+    assert public_name(Path(root)) == name
 
 
 def test_names_that_are_not_utf8(tmp_path):

@@ -1,17 +1,20 @@
 """The index against webdataset's own reader, and shards that must be refused."""
 
 import gzip
+import hashlib
 import io
 import os
 import pickle
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import webdataset as wds
 from pictures import jpeg, write_tar
+from webdataset.shardlists import expand_urls
 
-from ladder_hub.data import tar_cache
+from ladder_hub.data import tar_cache, tar_index
 from ladder_hub.data.decode import decode
 from ladder_hub.data.sources import BadImage, DataError, open_source
 
@@ -99,12 +102,33 @@ def test_bad_member_and_shard_that_shrinks(tmp_path):
         source.image(1)
 
 
+def test_digest_is_what_it_was_before_it_was_kept(pattern):
+    """A resumed run compares it: keys, sizes and labels, in order."""
+    lines = [f"train-{n // 4:06d}.tar:n{n:03d}.jpg\0{len(jpeg(n))}\0{n % 3}\n" for n in range(12)]
+    expected = hashlib.sha256("".join(lines).encode()).hexdigest()
+    for _ in range(2):
+        assert open_source(pattern, split="train").fingerprint()["digest"] == expected
+
+
+def test_progress_while_an_index_is_built(pattern, monkeypatch):
+    monkeypatch.setattr(tar_index, "_MB", 1)
+    monkeypatch.setattr(tar_index, "_TELL_EVERY", 6)
+    sizes = [path.stat().st_size for path in map(Path, sorted(expand_urls(pattern)))]
+    said = []
+    open_source(pattern, split="train", progress=lambda *told: said.append(told))
+    assert {told[1:] for told in said} == {(sum(sizes), "indexing the shards (MB)")}
+    done = [told[0] for told in said]
+    assert done == sorted(done)
+    assert set(done) > {0, sizes[0], sum(sizes[:2]), sum(sizes)}
+    open_source(pattern, split="train", progress=lambda *told: pytest.fail("it is kept"))
+
+
 # -- cache --
 
 
 def test_second_opening_reads_the_cache(pattern, monkeypatch):
     first = open_source(pattern, split="train")
-    monkeypatch.setattr(tar_cache, "build_index", lambda shards: pytest.fail("read the shards again"))
+    monkeypatch.setattr(tar_cache, "build_index", lambda shards, progress: pytest.fail("read the shards again"))
     second = open_source(pattern, split="train")
     assert [second.key(i) for i in range(12)] == [first.key(i) for i in range(12)]
     assert (second.labels == first.labels).all()
@@ -134,6 +158,14 @@ def test_changed_shard_is_read_again(tmp_path):
     assert len(open_source(str(path), split="train")) == 1
     write_tar(path, [("a.jpg", jpeg(0)), ("b.jpg", jpeg(1))])
     assert len(open_source(str(path), split="train")) == 2
+
+
+def test_a_link_s_own_name_is_in_the_keys_and_the_digest(tmp_path):
+    path = write_tar(tmp_path / "s.tar", [("a.jpg", jpeg(0))])
+    (tmp_path / "link.tar").symlink_to(path)
+    first, second = (open_source(f"{tmp_path}/{name}.tar", split="train") for name in ("s", "link"))
+    assert (first.key(0), second.key(0)) == ("s.tar:a.jpg", "link.tar:a.jpg")
+    assert first.fingerprint()["digest"] != second.fingerprint()["digest"]
 
 
 def test_same_name_size_and_mtime_in_another_folder(tmp_path):

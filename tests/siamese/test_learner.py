@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from ladder_hub.backbone import build_backbone
 from ladder_hub.siamese.learner import Learner
 from ladder_hub.siamese.levels import LEVELS, Level
-from ladder_hub.training.monitors import spread
+from ladder_hub.training.monitors import moments, spread
 from ladder_hub.training.optim import build_lars
 
 METHODS = list(LEVELS)
@@ -152,14 +152,14 @@ def test_a_constant_network_is_a_fixed_point_and_is_reported(method: str) -> Non
     projections = learner(*views()).projections
     assert len(projections) == sum(len(level.heads) for level in LEVELS[method])
     for projection in projections.values():
-        assert spread(projection).collapsed
-        assert spread(projection).std < 1e-3
+        assert spread(moments(projection)).collapsed
+        assert spread(moments(projection)).std < 1e-3
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_random_network_is_not_reported(method: str) -> None:
     for name, projection in build(method)(*views(32)).projections.items():
-        assert not spread(projection).collapsed, name
+        assert not spread(moments(projection)).collapsed, name
 
 
 def test_another_pyramid_backbone() -> None:
@@ -168,3 +168,21 @@ def test_another_pyramid_backbone() -> None:
     total(learner).backward()
     idle = [name for name, p in learner.online.named_parameters() if p.grad is None]
     assert [name for name in idle if not name.startswith("backbone.head.")] == []
+
+
+@pytest.mark.parametrize(
+    ("network", "levels", "frozen"),
+    [
+        ("convnext_atto", LEVELS["byol"], {"head.norm.weight", "head.norm.bias"}),
+        ("test_resnet", LEVELS["byol"], set()),
+        ("test_resnet", [Level("res2", "global")], "layer2."),
+    ],
+)
+def test_what_no_level_reaches_is_frozen(network: str, levels, frozen) -> None:
+    """Else several processes would wait for its gradient, and one would train it by weight decay alone."""
+    learner = Learner(build_backbone(network), levels, hidden=8, out=8, grid=7).train()
+    total(learner).backward()
+    trained = {name: p.requires_grad for name, p in learner.online.backbone.named_parameters()}
+    assert all((p.grad is not None) == p.requires_grad for p in learner.parameters())
+    found = {name for name, is_trained in trained.items() if not is_trained}
+    assert found == frozen if isinstance(frozen, set) else any(name.startswith(frozen) for name in found)

@@ -6,21 +6,25 @@ import pytest
 import torch
 
 from ladder_hub.data.loader import Batch
-from ladder_hub.errors import UserError
+from ladder_hub.device import seed_everything
+from ladder_hub.errors import RunError, UserError
 from ladder_hub.recipe import load_recipe
+from ladder_hub.training.distributed import World
 from ladder_hub.training.inputs import open_inputs, to_device, two_views
+from ladder_hub.training.layout import Layout
 from ladder_hub.training.state import TrainState, build_learner
 
 SMALL = ["model.backbone=test_resnet", "heads.hidden=16", "heads.out=8", "data.train=shapes:16", "data.image_size=32"]
 SMALL += ["batch_size=8", "micro_batch=4", "data.workers=0", "device=cpu", "epochs=2", "optim.warmup_epochs=0"]
 CPU = torch.device("cpu")
+LAYOUT = Layout(processes=1, micro_batch=4, accumulation=2, batch_norm="ghost")
 
 
 def build(*overrides: str) -> tuple[TrainState, list[Batch]]:
     recipe = load_recipe("tiny64_ladder_dense", [*SMALL, "precision=float32", *overrides])
     inputs = open_inputs(recipe)
-    state = TrainState(recipe, build_learner(recipe), CPU, steps_per_epoch=2)
-    return state, list(two_views(recipe, inputs.train, CPU).batches(0, samples=16))
+    state = TrainState(recipe, build_learner(recipe), World(), LAYOUT, steps_per_epoch=2)
+    return state, list(two_views(recipe, inputs.train, LAYOUT, World()).batches(0, samples=16))
 
 
 def test_accumulated_gradients_are_the_mean_over_micro_batches() -> None:
@@ -74,3 +78,22 @@ def test_the_target_follows_after_the_optimiser() -> None:
 def test_a_warm_up_that_leaves_no_step_is_refused() -> None:
     with pytest.raises(UserError, match=r"optim.warmup_epochs = 1.9 leaves none of the 4 steps for training"):
         build("optim.warmup_epochs=1.9")
+
+
+def test_a_parameter_without_a_gradient_is_told() -> None:
+    state, batches = build()
+    state.learner.register_parameter("lost", torch.nn.Parameter(torch.zeros(1)))
+    with pytest.raises(RunError, match="lost gets no gradient from the levels of ladder_dense; try another network"):
+        state.advance(batches[:2])
+
+
+def test_dropout_is_a_function_of_the_place() -> None:
+    """What a network draws in a step depends on seed, step and process, not on what was drawn before."""
+    drawn = []
+    for drawn_before in (0, 5):
+        torch.rand(drawn_before)
+        seed_everything(3, 7, 0)
+        drawn.append(torch.rand(4))
+    assert torch.equal(*drawn)
+    seed_everything(3, 7, 1)
+    assert not torch.equal(torch.rand(4), drawn[0])

@@ -1,0 +1,146 @@
+"""How a run goes on: which run and which keys were asked for, and what it has left to go on from."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ladder_hub.errors import UserError
+from ladder_hub.recipe import Recipe, load_recipe
+from ladder_hub.training.checkpoint import CheckpointError, load_checkpoint, newest_checkpoint
+from ladder_hub.training.inputs import Inputs
+
+try:
+    import fcntl
+except ImportError:  # Windows has none: two processes in one folder are not noticed there
+    fcntl = None  # type: ignore[assignment]
+
+SAFE_ON_RESUME = (
+    "data.train",
+    "data.val",
+    "data.workers",
+    "description",
+    "device",
+    "knn.bank",
+    "knn.every",
+    "license",
+    "log.checkpoint",
+    "log.every",
+    "name",
+    "out",
+    "timeout",
+)
+"""Keys that may change when a run goes on: they don't decide the numbers. (Other images are told by their digest.)"""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `train` was asked for: a recipe, and the folder of the run that goes on, None where one starts."""
+
+    recipe: Recipe
+    folder: Path | None = None
+
+
+def asked_for(recipe: str, overrides: Sequence[str], resume: str | Path | None) -> Asked:
+    """Read the recipe, or that of the run to go on with.
+
+    Raises:
+        UserError: none there, or keys that can't change.
+    """
+    if resume is None:
+        return Asked(load_recipe(recipe, overrides))
+    if str(resume) == "auto":
+        return _auto(load_recipe(recipe, overrides))
+    folder = Path(resume).expanduser()
+    before = _recipe_of(folder)
+    now = load_recipe(str(folder / "recipe.toml"), overrides)
+    _check_changes(before, now)
+    return Asked(now, folder)
+
+
+def last_state(folder: Path, say: Callable[[str], None]) -> Path | None:
+    """The newest sound checkpoint of a run; None where it begins anew, which `say` is told."""
+    path = newest_checkpoint(folder / "checkpoints", say)
+    if path is None:
+        say(f"{folder} has no checkpoint yet: it starts at step 0")
+    return path
+
+
+def read_state(path: Path, inputs: Inputs) -> dict[str, Any]:
+    """The state in a checkpoint, where it is of these images.
+
+    Raises:
+        CheckpointError: it can't be read here, or the run began with other images.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not seen here: a run on several machines needs a folder that all share")
+    state = load_checkpoint(path)
+    before, now = state["data"], inputs.fingerprint
+    if now["digest"] != before["digest"]:
+        raise CheckpointError(
+            f"data.train={inputs.train.spec} is not what the run began with: {now['count']} images "
+            f"(digest {now['digest'][:12]}), then {before['count']} ({before['digest'][:12]})"
+        )
+    return state
+
+
+@contextlib.contextmanager
+def sole_user(folder: Path) -> Iterator[None]:
+    """Hold a run's folder: two processes would write each other's checkpoints.
+
+    A POSIX lock, which the system takes back however the process ends, and which loader processes don't inherit.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    with (folder / ".lock").open("a+") as file:
+        if fcntl is not None:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                file.seek(0)
+                raise UserError(f"{folder} is in use by {file.read().strip() or 'another process'}") from None
+            except OSError:  # a file system without locks
+                pass
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield
+
+
+def _auto(now: Recipe) -> Asked:
+    """Go on with the run in `out`, or start it: what a scheduler can repeat."""
+    if not now.out:
+        raise UserError("resume=auto needs out=FOLDER, the same each time")
+    folder = Path(now.out).expanduser()
+    if not (folder / "recipe.toml").is_file():
+        return Asked(now)
+    before = _recipe_of(folder)
+    if now.precision == "auto":  # the run's recipe holds what it came to
+        now = now.model_copy(update={"precision": before.precision})
+    _check_changes(before, now)
+    return Asked(now, folder)
+
+
+def _recipe_of(folder: Path) -> Recipe:
+    if not (folder / "recipe.toml").is_file():
+        raise CheckpointError(f"resume={folder}: no run there (it has no recipe.toml)")
+    return load_recipe(str(folder / "recipe.toml"))
+
+
+def _check_changes(before: Recipe, now: Recipe) -> None:
+    old, new = _flat(before.model_dump()), _flat(now.model_dump())
+    changed = [key for key in old if old[key] != new[key] and key not in SAFE_ON_RESUME]
+    if changed:
+        told = ", ".join(f"{key} (it was {old[key]!r}, now {new[key]!r})" for key in changed)
+        raise UserError(f"can't change when a run goes on: {told}; only {', '.join(SAFE_ON_RESUME)} can")
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
