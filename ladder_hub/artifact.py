@@ -149,7 +149,8 @@ def load_heads(folder: Path) -> dict[str, Tensor] | None:
     published = str(read_config(folder)["ladder_hub"].get("heads_sha256", found))
     if published != found:
         raise ArtifactError(
-            f"{path}: not the published heads: sha256 {found[:16]}…, published {published[:16]}…; fetch them again"
+            f"{path}: not the published heads: sha256 {found[:16]}…, published {plain(published[:16])}…; "
+            "fetch them again"
         )
     return load_tensors(path)
 

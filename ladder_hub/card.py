@@ -166,7 +166,7 @@ def _training(recipe: Recipe, config: Mapping[str, Any], provenance: Mapping[str
         ("samples seen", _count(provenance.get("samples_seen"))),
         ("epochs", _count(provenance.get("epochs"))),
         ("optimiser steps", _count(provenance.get("steps"))),
-        ("batch size", f"{recipe.batch_size} in micro-batches of {recipe.micro_batch}"),
+        ("batch size", f"{recipe.batch_size} as {provenance.get('batch') or 'not recorded'}"),
         ("learning rate", f"{recipe.learning_rate:g}"),
         ("seed", str(provenance.get("seed", recipe.seed))),
         ("device", str(provenance.get("device") or "not recorded")),

@@ -45,7 +45,7 @@ def train(keys: Keys = None) -> None:
     """
     given, overrides = _take(keys or [], "recipe", "resume")
     if ("recipe" in given) == ("resume" in given) and given.get("resume") != "auto":
-        raise UserError("train takes recipe=NAME (`ladder-hub recipes` lists them), resume=FOLDER, or both: resume=auto")
+        raise UserError("train takes recipe=NAME (`ladder-hub recipes` lists all), resume=FOLDER, or both: resume=auto")
     from ladder_hub.training.run import train as run_recipe
 
     run = run_recipe(given.get("recipe", ""), overrides, resume=given.get("resume"))

@@ -115,6 +115,10 @@ def parse_json(text: str) -> Any:
         raise ValueError("it is nested too deeply") from None
     if depth(value) > _DEPTH:
         raise ValueError("it is nested too deeply")
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair is no text") from None
     return value
 
 

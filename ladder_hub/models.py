@@ -167,6 +167,10 @@ def _check_facts(path: Path, config: dict[str, Any]) -> None:
     size = cfg.get("input_size")
     if size is not None and not (_counts(size) and len(size) == 3):
         raise ModelError(f"{path}: input_size {shown(size)} is not [channels, height, width]")
+    channels = size[0] if size else 3
+    if config["model_args"].get("in_chans", channels) != channels:
+        # timm would stretch the first convolution to it without a word.
+        raise ModelError(f"{path}: model_args: in_chans is another number of channels than input_size has: {channels}")
     for key in ("mean", "std"):
         if cfg.get(key) is not None and not _channel_numbers(cfg[key], above_zero=key == "std"):
             raise ModelError(f"{path}: {key} {shown(cfg[key])} is no list of a number a channel")

@@ -120,14 +120,15 @@ def verify_weights(path: Path, config: Mapping[str, Any], *, sha256: str | None 
     for digest in published:
         if digest != found:
             raise ModelError(
-                f"{path}: not the published weights: sha256 {found[:16]}…, published {digest[:16]}…; fetch them again"
+                f"{path}: not the published weights: sha256 {found[:16]}…, published {plain(digest[:16])}…; "
+                "fetch them again"
             )
     tensors = load_tensors(path)
     _check_names(path, tensors, config)
     content = tensor_digest(tensors)
     if ours.get("digest", content) != content:
         raise ModelError(
-            f"{path}: not the published tensors: digest {content[:16]}…, published {str(ours['digest'])[:16]}…"
+            f"{path}: not the published tensors: digest {content[:16]}…, published {plain(ours['digest'][:16])}…"
         )
     return VerifiedWeights(path, tensors, found, content, bool(published))
 
@@ -216,7 +217,7 @@ def _explain_missing(name: str, missing: list[str], unexpected: list[str], total
     for key in unexpected:
         if key.endswith(missing[0]):
             prefix = key.removesuffix(missing[0])
-            return f"its names carry the prefix {prefix!r} that {name} doesn't have; save the backbone's own"
+            return f"its names carry the prefix {shown(prefix)} that {name} doesn't have; save the backbone's own"
     return f"{len(missing)} of the {total} tensors of {name} are missing: {_some(missing)}"
 
 
@@ -225,4 +226,4 @@ def _count(names: list[str]) -> str:
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    return ", ".join(map(plain, names[:3])) + (", …" if len(names) > 3 else "")

@@ -89,8 +89,6 @@ class DataKeys(Section):
     """Share of images that may fail to decode before the run stops."""
     workers: Annotated[int, Field(ge=-1)] = -1
     """Loader processes; -1: one a core, at most 8."""
-    samples: Annotated[int, Field(ge=0)] = 0
-    """Streams, which don't know their length: images an epoch."""
 
 
 class ViewKeys(Section):

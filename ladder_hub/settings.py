@@ -17,6 +17,7 @@ from ladder_hub.documents import depth, has_controls, plain, shown
 from ladder_hub.errors import UserError
 
 _DEPTH = 8
+_LONGEST = 400
 _INTEGERS = range(-(2**63), 2**63)  # what TOML lets a number be
 _DATES = (datetime.date, datetime.time)
 _KEY = re.compile(r"[\w-]+(\.[\w-]+)*")
@@ -133,5 +134,5 @@ def _explain(error: ValidationError, known: list[str], where: str) -> str:
         return f"{at}the key {key!r} is missing"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
-        return message
-    return f"{key}: {message[0].lower()}{message[1:]}, got {shown(first['input'])}"
+        return at + (message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…")
+    return f"{at}{key}: {message[0].lower()}{message[1:]}, got {shown(first['input'])}"

@@ -104,7 +104,7 @@ def test_eval_knn_keeps_its_figures_with_the_artifact(run_folder: Path, capsys) 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train"], "train takes recipe=NAME (`ladder-hub recipes` lists them), resume=FOLDER, or both"),
+        (["train"], "train takes recipe=NAME (`ladder-hub recipes` lists all), resume=FOLDER, or both"),
         (["train", "recipe=byol_200e", "resume=x"], "train takes recipe=NAME"),
         (["train", "recipe=byol_20e"], "no recipe 'byol_20e'; did you mean byol_200e?"),
         (["train", "recipe=byol_200e", "epoch=3"], "unknown key 'epoch'; did you mean epochs?"),

@@ -10,10 +10,11 @@ from artifact_factory import make_artifact
 from ladder_hub import cli
 from ladder_hub.recipe import load_recipe, recipe_names
 from ladder_hub.siamese.levels import LEVELS
+from ladder_hub.training.resume import SAFE_ON_RESUME
 
 REPOSITORY = Path(__file__).parent.parent
-PAGES = sorted(REPOSITORY.glob("*.md"))
-TEXT = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+PAGES = [*sorted(REPOSITORY.glob("*.md")), *sorted(REPOSITORY.glob("docs/*.md"))]
+TEXT = {str(page.relative_to(REPOSITORY)): page.read_text(encoding="utf-8") for page in PAGES}
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -21,15 +22,16 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 
 def commands() -> list[str]:
-    """Every `ladder-hub ...` in a shell block or between backticks."""
+    """Every `ladder-hub ...` in a shell block or between backticks, whatever starts it (torchrun, srun)."""
     lines = [line for _, body in blocks("sh") for line in body.splitlines()]
     lines += [code for text in TEXT.values() for code in re.findall(r"`(ladder-hub [a-z][^`]*)`", text)]
+    lines = [re.sub(r"^(torchrun .*-m ladder_hub|srun ladder-hub) ", "ladder-hub ", line) for line in lines]
     return [part.strip() for line in lines for part in line.split("&&") if part.strip().startswith("ladder-hub ")]
 
 
 def test_what_was_found() -> None:
-    assert [page.name for page in PAGES] == ["CHANGELOG.md", "CONTRIBUTING.md", "README.md"]
-    assert len(commands()) >= 8
+    assert list(TEXT) == ["CHANGELOG.md", "CONTRIBUTING.md", "README.md", "docs/runs.md"]
+    assert len(commands()) >= 14
     assert len(blocks("python")) == 3
 
 
@@ -41,6 +43,7 @@ def test_every_command_parses(command: str) -> None:
     settings = dict(word.split("=", 1) for word in words if "=" in word)
     if words[0] == "train" and "recipe" in settings:
         name = settings.pop("recipe")
+        settings.pop("resume", None)
         load_recipe(name, [f"{key}={value}" for key, value in settings.items()])
 
 
@@ -65,6 +68,11 @@ def test_the_readme_names_every_verb_method_and_recipe() -> None:
         assert f"ladder-hub {command.name or command.callback.__name__}" in readme
     for name in [*LEVELS, *recipe_names()]:
         assert name in readme, name
+
+
+def test_the_keys_that_may_change_are_those_of_the_code() -> None:
+    told = TEXT["docs/runs.md"].split("These can: ")[1].split(". ")[0]
+    assert re.findall(r"`([\w.]+)`", told) == list(SAFE_ON_RESUME)
 
 
 def test_paths_in_the_tree_exist() -> None:

@@ -440,3 +440,67 @@ print(json.dumps([listing, loading, sorted(sys.modules)]))
     # The check can fail: reading a recipe brings in what loading must not.
     assert {"pydantic", "ladder_hub.recipe"} <= set(training)
     assert (REPOSITORY / "ladder_hub" / "recipe.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_classes": "many"}, "config.json: num_classes 'many' is no number of classes"),
+        ({"architecture": "../x"}, "config.json: architecture '../x' is no name of a timm network"),
+        (
+            {"model_args": {"layers": [10**8]}},
+            "config.json: model_args: 'layers' holds 100000000; at most 8192 is taken",
+        ),
+        ({"model_args": {"pretrained_strict": False}}, "config.json: model_args may not hold 'pretrained_strict'"),
+        ({"model_args": {"in_chans": 8}}, "in_chans is another number of channels than input_size has: 3"),
+        ({"pretrained_cfg": {"input_size": [-3, 64, 64]}}, "input_size [-3, 64, 64] is not [channels, height, width]"),
+        ({"pretrained_cfg": {"std": [0, 1, 1]}}, "config.json: std [0, 1, 1] is no list of a number a channel"),
+        ({"pretrained_cfg": {"crop_pct": 0}}, "config.json: crop_pct 0 is no share of an image's side"),
+        ({"ladder_hub": {"levels": [3]}}, "config.json: ladder_hub.levels are no list of stage, loss and weight"),
+        ({"ladder_hub": {"branch": 3}}, "config.json: ladder_hub.branch 3 is no text"),
+    ],
+)
+def test_a_hostile_config_is_refused_before_anything_is_built(copy, change, message):
+    config = json.loads((copy / "config.json").read_text()) | change
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError) as error:
+        read_config(copy)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"architecture": NaN}', '{"a": 1e400}', '{"a": 1, "a": 2}', "[" * 50_000, '{"a": "\udc80"}']
+)
+def test_what_is_not_quite_json_is_refused(copy, text):
+    (copy / "config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ModelError, match=r"config\.json is not (JSON|UTF-8 text): "):
+        read_config(copy)
+
+
+@pytest.mark.parametrize(
+    "cfg",
+    [
+        {"source": "local-dir", "file": "OTHER"},
+        {"source": "hf-hub", "hf_hub_id": "org/other"},
+        {"classifier": "layer4.0.conv1", "num_classes": 7},
+        {"label_offset": 1},
+    ],
+)
+def test_a_config_names_no_other_weights_and_leaves_none_out(copy, artifact, tmp_path, cfg):
+    other = make_artifact(tmp_path / "other", backbone=trained_backbone())
+    rewrite(other, lambda tensors: {name: torch.full_like(tensor, 3) for name, tensor in tensors.items()})
+    config = json.loads((copy / "config.json").read_text())
+    config["pretrained_cfg"] |= {key: str(other) if value == "OTHER" else value for key, value in cfg.items()}
+    (copy / "config.json").write_text(json.dumps(config))
+    expected = safetensors.torch.load_file(copy / "model.safetensors")
+    for model in (create_model(copy), create_model(copy, num_classes=4)):
+        state = model.state_dict()
+        assert all(torch.equal(state[name], tensor) for name, tensor in expected.items())
+
+
+def test_a_network_out_of_all_proportion_to_its_weights_is_not_built(copy):
+    config = json.loads((copy / "config.json").read_text())
+    config |= {"architecture": "resnet18", "model_args": {"layers": [8192] * 4}}
+    (copy / "config.json").write_text(json.dumps(config | {"ladder_hub": {}}))
+    with pytest.raises(ModelError, match="its network has many more layers than there are weights"):
+        create_model(copy)

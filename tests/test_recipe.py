@@ -159,3 +159,42 @@ def test_the_seed_decides_the_network() -> None:
 
     assert torch.equal(first_weights(0), first_weights(0))
     assert not torch.equal(first_weights(0), first_weights(1))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("epochs = " + "[" * 5000, "r.toml is not TOML: it is nested too deeply"),
+        ("epochs = " + "9" * 5000, "r.toml is not TOML: Exceeds the limit"),
+        ("epochs = " + "9" * 30, f"r.toml: epochs: {'9' * 30} is beyond 64 bits"),
+        ("epochs = [[[[[[[[[1]]]]]]]]]", "r.toml: tables or lists are nested more than 8 deep"),
+        ("name = 1979-05-27", "r.toml: name: a date or a time is no value here; put it in quotes"),
+        ('name = "a\\nb"', "r.toml: name: a line break or control character, got 'a\\nb'"),
+        ('name = "\\u001b[2J"', "r.toml: name: a line break or control character, got '\\x1b[2J'"),
+        ('base = "../r"', "r.toml: base = '../r' is no recipe's name; give it without folder and .toml"),
+        ('base = "/etc/passwd"', "r.toml: base = '/etc/passwd' is no recipe's name; give it without folder"),
+        ("base = 3", "r.toml: base = 3 is no recipe's name; give it without folder and .toml"),
+    ],
+)
+def test_what_toml_allows_and_no_recipe_means(tmp_path, line: str, message: str) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(line if line.startswith("base") else f'base = "quickstart"\n{line}')
+    with pytest.raises(UserError) as error:
+        load_recipe(str(path))
+    assert message in str(error.value)
+    assert str(error.value).isprintable()
+
+
+def test_a_long_chain_of_bases_is_refused(tmp_path) -> None:
+    for number in range(20):
+        (tmp_path / f"r{number}.toml").write_text(f'base = "r{number + 1}"')
+    with pytest.raises(UserError, match=r"r16\.toml: more than 16 recipes build on each other through `base`"):
+        load_recipe(str(tmp_path / "r0.toml"))
+
+
+@pytest.mark.parametrize("text", ["1\nseed = 7", "[" * 5000, "9" * 5000, "\udc80"])
+def test_an_override_is_one_value_or_one_line(text: str) -> None:
+    with pytest.raises(UserError, match="epochs: ") as error:
+        load_recipe("quickstart", [f"epochs={text}"])
+    assert str(error.value).isprintable()
+    assert load_recipe("quickstart", ["name=1979-05-27T07:32:00Z"]).name == "1979-05-27T07:32:00Z"

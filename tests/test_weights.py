@@ -16,6 +16,7 @@ from ladder_hub.weights import (
     file_sha256,
     load_tensors,
     read_header,
+    readable_sha256,
     save_canonical,
     tensor_digest,
     write_whole,
@@ -212,3 +213,59 @@ def test_no_bytes_crash_the_reader(tmp_path_factory, data, position):
     except WeightsError as error:
         refusal = str(error)
     assert "\n" not in refusal
+
+
+def test_unsigned_and_eight_bit_numbers_have_a_digest(tmp_path):
+    tensors = {"a": torch.tensor([1, 2], dtype=torch.uint16), "b": torch.tensor([0.5]).to(torch.float8_e4m3fn)}
+    safetensors.torch.save_file(tensors, tmp_path / "m.safetensors")
+    save_canonical(tensors, tmp_path / "ours.safetensors")
+    digests = [tensor_digest(load_tensors(tmp_path / name)) for name in ("m.safetensors", "ours.safetensors")]
+    assert digests == [tensor_digest(tensors)] * 2
+
+
+HOSTILE = {
+    "nested": (b"[" * 100_000, "(it is nested too deeply)"),
+    "many dimensions": (
+        b'{"a":{"dtype":"F32","shape":[%s9],"data_offsets":[0,4]}}' % (b"9999999999," * 10**5),
+        "('a' has a shape that no memory holds)",
+    ),
+    "an empty tensor of overflowing dimensions": (
+        b'{"a":{"dtype":"F32","shape":[0,4611686018427387903,8],"data_offsets":[0,0]}}',
+        "('a' has a shape that no memory holds)",
+    ),
+    "another encoding": ('{"a":1}'.encode("utf-16"), "(it is not UTF-8)"),
+    "metadata of numbers": (b'{"__metadata__":{"format":3}}', "(__metadata__ is no table of texts)"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_header_is_refused_before_it_costs_anything(case, tmp_path):
+    header, text = HOSTILE[case]
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(raw(header))
+    with pytest.raises(WeightsError) as error:
+        load_tensors(path)
+    assert str(error.value) == f"{path}: {UNREADABLE} {text}"
+
+
+def test_a_header_longer_than_any_networks_is_not_read(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", 10**8))
+    os.truncate(path, 2 * 10**8)
+    with pytest.raises(WeightsError) as error:
+        read_header(path)
+    assert str(error.value) == f"{path}: a header of 100,000,000 bytes; at most 8,388,608 are read"
+
+
+def test_what_is_no_file_is_refused_without_opening_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    expected = {
+        "pipe": "it is a pipe or a device, not a file",
+        ".": "it is a folder, not a file",
+        "absent": "No such file or directory",
+    }
+    for name, text in expected.items():
+        for read in (read_header, load_tensors, readable_sha256):
+            with pytest.raises(WeightsError) as error:
+                read(tmp_path / name)
+            assert str(error.value) == f"can't read {tmp_path / name}: {text}"

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
+import huggingface_hub
+
 from ladder_hub.data.folder import public_name
 from ladder_hub.data.image_source import DataError, expanded
 
-_OPTIONS = ("config", "split", "revision", "image", "label", "stream")
+_OPTIONS = ("config", "split", "revision", "image", "label")
 _VALIDATION = ("validation", "val", "test")
 _LONGEST = 300
 
@@ -28,13 +30,11 @@ class Address:
         spec: What the user typed.
         path: `org/name`, or a local folder.
         options: `config`, `split`, `revision`, `image` and `label`, those that were given.
-        stream: Whether `stream=true` was.
     """
 
     spec: str
     path: str
     options: dict[str, str]
-    stream: bool
 
     @property
     def local(self) -> bool:
@@ -58,12 +58,9 @@ def read_address(spec: str) -> Address:
             raise DataError(f"{spec}: there is no option {name!r}; there are {', '.join(_OPTIONS)}")
         if not value:
             raise DataError(f"{spec}: the option {name} has no value")
-    stream = options.pop("stream", "false")
-    if stream not in ("true", "false"):
-        raise DataError(f"{spec}: stream is {stream!r}, and can be true or false")
     if not path:
         raise DataError(f"{spec} names no dataset; write hf:org/name, or hf: and a local folder")
-    return Address(spec, path, options, stream == "true")
+    return Address(spec, path, options)
 
 
 @dataclass
@@ -81,20 +78,17 @@ class HubDataset:
     split: str
     builder: Any = field(repr=False)
 
-    @property
-    def count(self) -> int | None:
-        """Rows of the split, where the dataset says so before it is read."""
-        splits = self.builder.info.splits or {}
-        return splits[self.split].num_examples or None if self.split in splits else None
-
     def load(self) -> Any:
         """The split for random access (downloaded and prepared where it is not yet)."""
         self.builder.download_and_prepare()
         return self.builder.as_dataset(split=self.split)
 
-    def stream(self) -> Any:
-        """The split as a stream of its files."""
-        return self.builder.as_streaming_dataset(split=self.split)
+    def readable_roots(self) -> list[str]:
+        """Folders in which a row may name a file: the dataset's own, and where downloads are put."""
+        if self.address.local:
+            return [str(expanded(self.address.path).resolve())]
+        prepared = _library(self.address.spec).config.HF_DATASETS_CACHE
+        return [str(Path(folder).resolve()) for folder in (prepared, huggingface_hub.constants.HF_HUB_CACHE)]
 
     def tried(self, action: Callable[[], Any]) -> Any:
         """What an action on it gives; `datasets` fails in many ways, each of many lines."""
@@ -111,7 +105,7 @@ class HubDataset:
         if self.address.local:
             state = sorted([Path(file).name, Path(file).stat().st_size] for file in files if Path(file).is_file())
         else:
-            state = [self.name, self.builder.hash]
+            state = [[self.name, self.builder.hash]]
         columns = [self.address.options.get(name) for name in ("image", "label")]
         told = json.dumps([self.builder.config.name, self.split, state, columns, count])
         digest = hashlib.sha256(told.encode()).hexdigest()
@@ -180,7 +174,7 @@ def label_column(address: Address, features: Any) -> str | None:
 
 
 def undecoded(data: Any, address: Address, column: str) -> Any:
-    """The dataset (or stream) with only the image column, as the bytes that came with it."""
+    """The dataset with only the image column, as the bytes that came with it."""
     datasets = _library(address.spec)
     data = data.select_columns([column])
     image = isinstance(data.features[column], datasets.Image)
@@ -218,8 +212,6 @@ def _chosen_split(address: Address, builder: Any, split: Literal["train", "val"]
             )
     if there and wanted.partition("[")[0] not in there:
         raise DataError(f"{address.spec}: there is no split {wanted!r}; there are {', '.join(there)}")
-    if "[" in wanted and address.stream:
-        raise DataError(f"{address.spec}: a stream can't begin at a part of a split; give the whole, or no stream=true")
     return wanted
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from ladder_hub.data.decode import decode
-from ladder_hub.data.hf_dataset import HubDataset, image_column, label_column, open_dataset, read_address, undecoded
-from ladder_hub.data.image_source import BadImage, DataError, Progress, expanded, no_progress
+from ladder_hub.data.hf_dataset import image_column, label_column, open_dataset, read_address, undecoded
+from ladder_hub.data.image_source import BadImage, DataError, Progress, no_progress
 
 
 class HubSource:
@@ -27,7 +27,7 @@ class HubSource:
         self._column = image_column(dataset.address, rows.features)
         self._images = undecoded(rows, dataset.address, self._column)
         self._place = f"{dataset.name}/{dataset.split}"
-        self._roots = readable_roots(dataset)
+        self._roots = dataset.readable_roots()
         label = label_column(dataset.address, rows.features)
         self.labels = None if label is None else _class_numbers(rows, label)
         names = None if label is None else getattr(rows.features[label], "names", None)
@@ -54,12 +54,6 @@ class HubSource:
     def fingerprint(self) -> dict[str, Any]:
         """Source, name, count, classes and a SHA-256 of the dataset's revision (or its files, where local)."""
         return dict(self._fingerprint)
-
-
-def readable_roots(dataset: HubDataset) -> list[str]:
-    """Folders from which a row may name a file: the dataset's own, and where `datasets` puts downloads."""
-    own = [str(expanded(dataset.address.path).resolve())] if dataset.address.local else []
-    return [*own, str(Path(dataset.builder.cache_dir).parents[-2 if False else 0].resolve())]
 
 
 def image_bytes(cell: Any, roots: list[str]) -> bytes:

@@ -1,74 +1,37 @@
 """From a source to batches of two views; every batch is a pure function of (seed, epoch, place)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from ladder_hub.data.bad import BadLedger, image_or_stand_in
-from ladder_hub.data.chance import order, view_generator
-from ladder_hub.data.crops import crop, draw_crop, evaluation_crop
+from ladder_hub.data.chance import order
+from ladder_hub.data.crops import evaluation_crop
 from ladder_hub.data.image_source import BadImage, Source
-from ladder_hub.data.photometric import Policy, draw
+from ladder_hub.data.photometric import Policy
+from ladder_hub.data.views import Bad, Batch, ViewCutter
 from ladder_hub.data.workers import BatchWorkers
 
 __all__ = ["BadLedger", "Batch", "TwoViews", "evaluation_batches", "order"]
-
-Bad = list[tuple[str, str]]
-"""(key, reason) of images that could not be decoded."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Two views of B images, cropped and not yet augmented.
-
-    Attributes:
-        views: Two uint8 (B, 3, S, S).
-        photometric: Two float32 (B, 12), what `photometric.augment` takes beside each.
-        indices: int64 (B,), which images these are.
-        bad: (key, reason) of images that could not be decoded; others stand in.
-    """
-
-    views: tuple[torch.Tensor, torch.Tensor]
-    photometric: tuple[torch.Tensor, torch.Tensor]
-    indices: torch.Tensor
-    bad: Bad
-
-    def pin_memory(self) -> "Batch":
-        """The same with the views in page-locked memory; the rest is read on the CPU."""
-        first, second = self.views
-        return replace(self, views=(first.pin_memory(), second.pin_memory()))
 
 
 @dataclass(frozen=True)
 class _ViewMaker:
     source: Source
-    size: int
-    crop_scale: tuple[float, float]
-    crop_ratio: tuple[float, float]
-    flip: float
-    policies: tuple[Policy, Policy]
-    seed: int
+    cutter: ViewCutter
 
     def make(self, requests: list[tuple[int, int]]) -> Batch:
-        """A batch for [(epoch, index), ...]."""
-        count = len(requests)
-        views = [torch.empty(count, 3, self.size, self.size, dtype=torch.uint8) for _ in range(2)]
-        rows: list[list[np.ndarray]] = [[], []]
-        indices: list[int] = []
+        """A batch for [(epoch, index), ...], all of one epoch."""
         bad: Bad = []
-        for place, (epoch, index) in enumerate(requests):
+        return self.cutter.batch(requests[0][0], self._images(requests, bad), count=len(requests), bad=bad)
+
+    def _images(self, requests: list[tuple[int, int]], bad: Bad) -> Iterator[tuple[torch.Tensor, int, int]]:
+        for _, index in requests:
             image, used, passed = image_or_stand_in(self.source, index)
             bad += passed
-            indices.append(used)
-            for view in range(2):
-                rng = view_generator(seed=self.seed, epoch=epoch, index=index, view=view)
-                box = draw_crop(rng, *image.shape[-2:], scale=self.crop_scale, ratio=self.crop_ratio)
-                views[view][place] = crop(image, box, self.size, rng.random() < self.flip)
-                rows[view].append(draw(self.policies[view], rng))
-        params = [torch.from_numpy(np.stack(view)) for view in rows]
-        return Batch((views[0], views[1]), (params[0], params[1]), torch.tensor(indices), bad)
+            yield image, index, used
 
 
 class TwoViews:
@@ -110,7 +73,7 @@ class TwoViews:
         self._count = len(source)
         self._seed = seed
         self._part = (batch_size, rank, processes)
-        maker = _ViewMaker(source, size, crop_scale, crop_ratio, flip, policies, seed)
+        maker = _ViewMaker(source, ViewCutter(size, crop_scale, crop_ratio, flip, policies, seed))
         self._workers: BatchWorkers[Batch] = BatchWorkers(maker, workers=workers, pin=pin)
 
     def batches(self, epoch: int, *, samples: int, start: int = 0) -> Iterator[Batch]:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from ladder_hub.data.decode import image_endings
 from ladder_hub.data.folder import FolderSource
+from ladder_hub.data.hf_source import HubSource
 from ladder_hub.data.image_source import BadImage, DataError, Progress, Source, expanded, no_progress
 from ladder_hub.data.shapes import ShapesSource
 from ladder_hub.data.shards import ShardSource, expand_shards
@@ -16,11 +17,12 @@ Split = Literal["train", "val"]
 
 
 def open_source(spec: str, *, split: Split, progress: Progress = no_progress) -> Source:
-    """Open a folder of images, local tar shards, or the embedded shapes.
+    """Open a folder of images, local tar shards, a Hugging Face dataset, or the embedded shapes.
 
     Args:
-        spec: A folder; one `.tar` or a brace pattern of them (`train-{000000..000005}.tar`); `shapes`, or
-            `shapes:512` for another number of images.
+        spec: A folder; one `.tar` or a brace pattern of them (`train-{000000..000005}.tar`); `hf:org/name` with
+            options (`hf:org/name?config=..&split=..&revision=..&image=..&label=..`); `shapes`, or `shapes:512` for
+            another number of images.
         split: Which key of the recipe this is; `shapes` has different images for each.
         progress: Called as (done, total or None, what) while a folder is listed or shards are indexed the first time.
 
@@ -33,13 +35,13 @@ def open_source(spec: str, *, split: Split, progress: Progress = no_progress) ->
         return ShapesSource(_count(spec, split), split=split)
     if re.match(r"[a-z][a-z0-9+.-]+://|pipe:", spec, re.IGNORECASE):
         raise DataError(f"data.{split}={spec} is not read: download it first, then give the folder or the shards")
+    if spec.startswith("hf:"):
+        return HubSource(spec, split=split, progress=progress)
     try:
         path = expanded(spec)
-        return (
-            FolderSource(path, spec=spec, progress=progress)
-            if path.is_dir()
-            else _open_shards(spec, path, split, progress)
-        )
+        if path.is_dir():
+            return FolderSource(path, spec=spec, progress=progress)
+        return _open_shards(spec, path, split, progress)
     except OSError as error:  # a path too long, or through a folder that may not be entered
         raise DataError(f"can't read data.{split}={spec}: {error.strerror}") from None
 

@@ -144,29 +144,42 @@ class _HeaderReader(io.BufferedReader):
     """What tarfile reads its headers through: it would take memory for any length that one of them claims."""
 
     def read(self, size: int | None = -1) -> bytes:
-        if size is None or not 0 <= size <= _EXTENDED:
-            raise _HostileError(f"an extended header of {size} bytes")
+        check_header(size)
         data = super().read(size)
-        if size > _BLOCK and _DIGITS.search(data):
-            raise _HostileError("an extended header with a number of more than 64 digits")
+        check_header(size, data)
         return data
 
 
-class _HostileError(Exception):
+class HostileError(Exception):
     """A header that no tool for making tar files writes."""
+
+
+def check_header(size: int | None, data: bytes = b"") -> None:
+    """Refuse a header by its length, before it is read, and by what it says.
+
+    Raises:
+        HostileError: it is too long, or holds a number that is.
+    """
+    if size is None or not 0 <= size <= _EXTENDED:
+        raise HostileError(f"an extended header of {size} bytes")
+    if size > _BLOCK and _DIGITS.search(data):
+        raise HostileError("an extended header with a number of more than 64 digits")
 
 
 def _members(shard: Path) -> Iterator[tuple[BinaryIO, tarfile.TarInfo]]:
     _check_regular(shard)
+    room = shard.stat().st_size
     end = 0
     try:
         with _HeaderReader(io.FileIO(shard)) as file, tarfile.open(fileobj=file, mode="r:", encoding="utf-8") as tar:
             while (member := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # or it keeps every header of the shard
                 if member.size < 0 or tar.offset <= end:
-                    raise _HostileError("a size below 0, which leads back to where it was")
+                    raise HostileError("a size below 0, which leads back to where it was")
                 end = tar.offset
-                _check_member(member, shard)
+                if member.offset_data + member.size > room:  # a pax record can change the size and not the place
+                    raise tarfile.ReadError("unexpected end of data")
+                check_member(member, shard)
                 if member.isreg():
                     yield file, member
             end = tar.offset
@@ -178,7 +191,7 @@ def _members(shard: Path) -> Iterator[tuple[BinaryIO, tarfile.TarInfo]]:
         raise DataError(f"can't read {shard}: {error.strerror}") from None
     except Exception as error:  # tarfile trusts its headers: OverflowError, IndexError, RecursionError, ...
         trusted = f"a header that can't be read ({type(error).__name__})"
-        reason = str(error) if isinstance(error, _HostileError) else trusted
+        reason = str(error) if isinstance(error, HostileError) else trusted
         raise DataError(f"{shard} is damaged after byte {end}: {reason}; copy it again") from None
     _check_end(shard, end)
 
@@ -189,7 +202,12 @@ def _check_regular(shard: Path) -> None:
         raise DataError(f"can't read {shard}: it is {'not a file' if shard.exists() else 'not there'}")
 
 
-def _check_member(member: tarfile.TarInfo, shard: Path) -> None:
+def check_member(member: tarfile.TarInfo, shard: Path | str) -> None:
+    """Refuse what no set of images holds.
+
+    Raises:
+        DataError: a link, a device, or a name that leads elsewhere.
+    """
     if member.isdir():
         return
     if not member.isreg() or member.issparse():

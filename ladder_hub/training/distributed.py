@@ -207,9 +207,10 @@ def _own_device(name: str, place: Place) -> torch.device:
         name = "cpu"
     if name in ("auto", "cuda"):
         count = torch.cuda.device_count()
-        if place.local_rank >= count:
+        if place.local_rank >= count > 1:
             raise UserError(f"process {place.rank} wants GPU {place.local_rank} of this machine, which has {count}")
-        name = f"cuda:{place.local_rank}"
+        # Where Slurm gives each task one GPU (--gpus-per-task), a process sees no other.
+        name = f"cuda:{place.local_rank if count > 1 else 0}"
     elif name.startswith("cuda:"):
         raise UserError(f"device={name}: with several processes each takes a GPU of its own; leave device=auto")
     device = pick_device(name)

@@ -1,5 +1,7 @@
 """From a recipe's keys to the data room's plain arguments: sources, views, and a batch ready for the network."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +16,7 @@ from ladder_hub.data.preview import contact_sheet
 from ladder_hub.data.sources import Source, open_source
 from ladder_hub.downstream.knn import check_labels
 from ladder_hub.errors import UserError
+from ladder_hub.progress import clock
 from ladder_hub.recipe import Recipe
 from ladder_hub.training.distributed import World
 from ladder_hub.training.layout import Layout
@@ -36,20 +39,21 @@ class Inputs:
         return len(self.train) // batch_size
 
 
-def open_inputs(recipe: Recipe) -> Inputs:
-    """Open and check what the recipe's `[data]` names.
+def open_inputs(recipe: Recipe, *, say: Callable[[str], None] = lambda _: None) -> Inputs:
+    """Open and check what the recipe's `[data]` names; `say` is told how far a long listing is.
 
     Raises:
         UserError: nothing usable there, fewer images than a batch, or a `data.val` that can't be measured.
     """
-    train = open_source(recipe.data.train, split="train")
+    progress = _Spoken(say)
+    train = open_source(recipe.data.train, split="train", progress=progress)
     if len(train) < recipe.batch_size:
         half = 2 ** (max(len(train), 2).bit_length() - 1)
         raise UserError(
             f"data.train={recipe.data.train} has {len(train)} images, fewer than batch_size = {recipe.batch_size}: "
             f"try batch_size={half}"
         )
-    val = open_source(recipe.data.val, split="val") if recipe.data.val else None
+    val = open_source(recipe.data.val, split="val", progress=progress) if recipe.data.val else None
     if val is not None:
         check_labels(train, val)
     return Inputs(train, val)
@@ -81,6 +85,22 @@ def to_device(batch: Batch, device: torch.device, dtype: torch.dtype = torch.flo
         images = augment(view.to(device, non_blocking=True), photometric)
         prepared.append(normalise(images).to(dtype).contiguous(memory_format=torch.channels_last))
     return prepared[0], prepared[1]
+
+
+class _Spoken:
+    """Progress as a line every few seconds, the first after two: a short listing says nothing."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._begun = time.monotonic()
+        self._next = self._begun + 2
+
+    def __call__(self, done: int, total: int | None, what: str) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + 10
+            left = f" of {total}, left {clock((now - self._begun) * (total - done) / done)}" if total and done else ""
+            self._say(f"{what}: {done}{left}")
 
 
 def _view_arguments(recipe: Recipe) -> dict[str, Any]:

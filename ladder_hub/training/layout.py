@@ -23,6 +23,12 @@ class Layout:
         """Images an optimiser step, over all processes."""
         return self.processes * self.micro_batch * self.accumulation
 
+    def __str__(self) -> str:
+        """`8 processes x 2 x 256 (BatchNorm: sync, 2048 images)`."""
+        several = f"{self.processes} processes x " if self.processes > 1 else ""
+        norm = f"(BatchNorm: {self.batch_norm}, {self.statistics_of} images)"
+        return f"{several}{self.accumulation} x {self.micro_batch} {norm}"
+
     @property
     def pass_size(self) -> int:
         """Images a pass, over all processes."""

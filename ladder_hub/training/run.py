@@ -91,7 +91,7 @@ def _train(asked: Asked, world: World, console: Console) -> Run | None:
 
     # ---- how it starts: go on with a run; else anew, from `init` or at random ----
     keys, layout = world.agreed(lambda: _settled(asked.recipe, world))
-    inputs = world.agreed(lambda: open_inputs(keys) if world.is_first else None)
+    inputs = world.agreed(lambda: open_inputs(keys, say=say) if world.is_first else None)
     inputs = world.agreed(lambda: inputs or open_inputs(keys))  # the others find the first one's index in the cache
     with contextlib.ExitStack() as held:
         before = asked.folder if world.is_first else None
@@ -194,15 +194,9 @@ def _next_free(folder: Path) -> Path:
 
 def _headline(recipe: Recipe, state: TrainState, inputs: Inputs, folder: Path, world: World) -> str:
     ladder = ", ".join(f"{level.name} x {level.weight:g}" for level in recipe.ladder)
-    layout = state.layout
-    several = f"{layout.processes} processes x " if layout.processes > 1 else ""
-    split = (
-        f" as {several}{layout.accumulation} x {layout.micro_batch}" if layout.batch_size > layout.micro_batch else ""
-    )
     at = f", from step {state.step}" if state.step else ""
     return (
         f"{recipe.name}: {recipe.method} ({ladder}) on {recipe.model.backbone}, {recipe.precision} on {state.device}\n"
-        f"{len(inputs.train)} images, {recipe.epochs} epochs, {state.steps} steps of {recipe.batch_size}{split} "
-        f"(BatchNorm: {layout.batch_norm}, {layout.statistics_of} images), "
-        f"learning rate {recipe.learning_rate:g}{at} -> {folder}"
+        f"{len(inputs.train)} images, {recipe.epochs} epochs, {state.steps} steps of {recipe.batch_size} "
+        f"as {state.layout}, learning rate {recipe.learning_rate:g}{at} -> {folder}"
     )

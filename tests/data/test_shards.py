@@ -288,3 +288,68 @@ def test_sparse_member_is_refused(tmp_path):
         info.size = 3
         tar.addfile(info, io.BytesIO(b"abc"))
     assert "is a link or a device" in message(path)
+
+
+def hostile(path, change):
+    """A good shard of which the second header is rewritten: `change` gets its block and gives another."""
+    whole = bytearray(write_tar(path, [("a.jpg", jpeg(0)), ("b.jpg", b"x")]).read_bytes())
+    start = 512 + (len(jpeg(0)) + 511) // 512 * 512
+    block = bytearray(change(bytes(whole[start : start + 512])))
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    whole[start : start + 512] = block
+    path.write_bytes(whole)
+    return f"{path} is damaged after byte {start}: ", message(path)
+
+
+def test_a_size_below_zero_is_no_endless_loop(tmp_path):
+    back = b"\xff" + (-512 % 2**88).to_bytes(11, "big")
+    begin, said = hostile(tmp_path / "s.tar", lambda block: block[:124] + back + block[136:])
+    assert said == begin + "a size below 0, which leads back to where it was; copy it again"
+
+
+@pytest.mark.parametrize("kind", [b"x", b"g", b"L"])
+def test_an_extended_header_takes_no_memory_on_trust(tmp_path, kind):
+    begin, said = hostile(
+        tmp_path / "s.tar", lambda block: block[:124] + b"%011o\0" % 10**9 + block[136:156] + kind + block[157:]
+    )
+    assert said == begin + "an extended header of 1000000000 bytes; copy it again"
+
+
+def test_names_with_control_characters_or_of_absurd_length(tmp_path):
+    what = "a name of more than 1024 letters, or with a control character; rename it"
+    path = write_tar(tmp_path / "s.tar", [("a\nb.jpg", jpeg(0))])
+    assert message(path) == f"{path}: the member 'a\\nb.jpg' has {what}"
+    path = write_tar(tmp_path / "s.tar", [("a" * 2000 + ".jpg", jpeg(0))])
+    assert message(path) == f"{path}: the member '{'a' * 120}…' has {what}"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"size": 2**60}, {"offset": 2**60}, {"offset": -1}, {"shard": 7}, {"label": 2**40}]
+)
+def test_a_kept_index_that_leads_out_of_the_shards_is_made_anew(pattern, monkeypatch, tmp_path, changes):
+    monkeypatch.setenv("LADDER_HUB_CACHE", str(tmp_path / "cache"))
+    open_source(pattern, split="train")
+    (file,) = (tmp_path / "cache").iterdir()
+    with np.load(file) as arrays:
+        kept = dict(arrays)
+    for name, value in changes.items():
+        kept[name] = np.full_like(kept[name], value)
+    np.savez(file, **kept)
+    assert (open_source(pattern, split="train").image(11) == decode(jpeg(11))).all()
+    with np.load(file) as arrays:
+        assert arrays["offset"].max() < 10**6
+
+
+def test_a_packed_index_is_not_unpacked(pattern, monkeypatch, tmp_path):
+    monkeypatch.setenv("LADDER_HUB_CACHE", str(tmp_path / "cache"))
+    open_source(pattern, split="train")
+    (file,) = (tmp_path / "cache").iterdir()
+    with np.load(file) as arrays:
+        np.savez_compressed(tmp_path / "packed.npz", **arrays)
+    (tmp_path / "packed.npz").replace(file)
+    built = []
+    build = tar_cache.build_index
+    monkeypatch.setattr(tar_cache, "build_index", lambda *args, **kwargs: built.append(1) or build(*args, **kwargs))
+    assert len(open_source(pattern, split="train")) == 12
+    assert built == [1]

@@ -12,4 +12,6 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    terminalreporter.write_line("fuzz: {cases} cases, {accepted} accepted, {refused} refused in one line".format(**TOTALS))
+    terminalreporter.write_line(
+        "fuzz: {cases} cases, {accepted} accepted, {refused} refused in one line".format(**TOTALS)
+    )

@@ -58,6 +58,15 @@ def whole(tmp_path_factory):
     return make_artifact(tmp_path_factory.mktemp("run") / "artifact", heads=HEADS)
 
 
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """Another model of the same network; each of its numbers is a three."""
+    folder = make_artifact(tmp_path_factory.mktemp("run") / "other")
+    tensors = {name: torch.full_like(tensor, 3) for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_canonical(tensors, folder / "model.safetensors")
+    return folder
+
+
 @pytest.fixture
 def copy(whole, tmp_path):
     return shutil.copytree(whole, tmp_path / "mine")
@@ -108,33 +117,69 @@ def test_a_model_from_a_config_with_a_value_replaced(copy):
     tally, names, path = Tally(), document(copy, foreign=True), copy / "config.json"
     del names["model_args"]
 
-    @bounded(120)
-    @given(st.sampled_from(places(names)), json_values, st.booleans())
-    def run(place, raw, whole_network):
+    @bounded(40)
+    @given(st.sampled_from(places(names)), json_values)
+    def run(place, raw):
         path.write_text(spoilt(names, place, raw))
         model = tally.run(lambda: create_model(copy), copy, "timm has no architecture", "can't be built as asked")
         check_weights(model, copy)
 
     run()
-    assert tally.accepted > 20
-    assert tally.refused > 20
+    assert tally.accepted > 8
+    assert tally.refused > 8
 
 
-ARGUMENTS = ["layers", "channels", "depth", "act_layer", "norm_layer", "block", "stem_width", "output_stride", "cardinality"]
-ARGUMENTS += ["base_width", "drop_rate", "drop_path_rate", "block_args", "aa_layer", "in_chans", "global_pool", "img_size"]
-ARGUMENTS += ["pretrained_strict", "pretrained_filter_fn", "feature_cfg", "kwargs_filter", "device", "dtype", "cache_dir", "self"]
-HOSTILE_ARGUMENTS = ["[100000000, 1, 1, 1]", "[8192, 8192, 8192, 8192]", "[1e9]", '"torch.nn.ReLU"', '"eval"', "8192", "99999"]
+ARGUMENTS = [
+    "layers",
+    "channels",
+    "depth",
+    "act_layer",
+    "norm_layer",
+    "block",
+    "stem_width",
+    "output_stride",
+    "cardinality",
+]
+ARGUMENTS += [
+    "base_width",
+    "drop_rate",
+    "drop_path_rate",
+    "block_args",
+    "aa_layer",
+    "in_chans",
+    "global_pool",
+    "img_size",
+]
+ARGUMENTS += [
+    "pretrained_strict",
+    "pretrained_filter_fn",
+    "feature_cfg",
+    "kwargs_filter",
+    "device",
+    "dtype",
+    "cache_dir",
+    "self",
+]
+HOSTILE_ARGUMENTS = [
+    "[100000000, 1, 1, 1]",
+    "[8192, 8192, 8192, 8192]",
+    "[1e9]",
+    '"torch.nn.ReLU"',
+    '"eval"',
+    "8192",
+    "99999",
+]
 
 
 def test_arguments_of_the_network(copy):
     tally, names, path = Tally(), document(copy), copy / "config.json"
     values = st.one_of(st.sampled_from(HOSTILE_ARGUMENTS), json_values)
 
-    @bounded(80)
+    @bounded(60)
     @given(st.sampled_from(ARGUMENTS), values)
     def run(argument, raw):
         path.write_text(spoilt(names | {"model_args": {argument: 1}}, ("model_args", argument), raw))
-        model = tally.run(lambda: create_model(copy), path, "can't be built as asked")
+        model = tally.run(lambda: create_model(copy), copy, "can't be built as asked")
         check_weights(model, copy)
 
     run()
@@ -148,7 +193,10 @@ def test_a_network_that_nobody_can_build_is_not_begun(copy, depths):
     path.write_text(spoilt(names, ("model_args", "layers"), depths))
     names["ladder_hub"] = {}
     path.write_text(spoilt(names, ("model_args", "layers"), depths))
-    with pytest.raises(ModelError, match="its network has many more layers than there are weights"), at_most_seconds(15):
+    with (
+        pytest.raises(ModelError, match="its network has many more layers than there are weights"),
+        at_most_seconds(15),
+    ):
         create_model(copy)
 
 
@@ -165,19 +213,15 @@ def test_a_network_that_nobody_can_build_is_not_begun(copy, depths):
         {"label_offset": 1, "classifier": "layer1.0.conv1"},
     ],
 )
-def test_a_config_leads_to_no_other_weights(copy, tmp_path, cfg):
-    other = make_artifact(tmp_path / "other")
-    tensors = {name: torch.full_like(tensor, 3) for name, tensor in load_file(other / "model.safetensors").items()}
-    save_canonical(tensors, other / "model.safetensors")
+def test_a_config_leads_to_no_other_weights(copy, other, cfg):
     names = document(copy)
     names["pretrained_cfg"] |= {
         key: value.replace("ELSEWHERE", str(other)) if isinstance(value, str) else value for key, value in cfg.items()
     }
     (copy / "config.json").write_text(json.dumps(names))
-    check_weights(create_model(copy), copy)
     pyramid = create_model(copy, features_only=True)
     expected = load_file(copy / "model.safetensors")
-    state = {key.replace("layer", "layer"): value for key, value in pyramid.state_dict().items()}
+    state = pyramid.state_dict()
     assert len(state) > 50
     assert all(torch.equal(value, expected[key]) for key, value in state.items())
     with_head = create_model(copy, num_classes=4).state_dict()
@@ -205,7 +249,7 @@ def test_a_model_described(copy):
     every = [(name, place) for name, found in documents.items() for place in places(found)]
     tally = Tally()
 
-    @bounded(120)
+    @bounded(40)
     @given(st.sampled_from(every), json_values)
     def run(at, raw):
         name, place = at
@@ -219,8 +263,8 @@ def test_a_model_described(copy):
             assert all(value.isprintable() for value in found["model"].values())
 
     run()
-    assert tally.accepted > 20
-    assert tally.refused > 20
+    assert tally.accepted > 8
+    assert tally.refused > 8
 
 
 def test_metrics_added_to_a_spoilt_artifact(copy):
@@ -231,11 +275,13 @@ def test_metrics_added_to_a_spoilt_artifact(copy):
     welcome = (copy / "README.md").read_bytes()
     tally = Tally()
 
-    @bounded(200)
+    @bounded(120)
     @given(st.sampled_from(every), json_values, st.booleans())
     def run(at, raw, left_out):
         name, place = at
-        spoiled = json.dumps(without(documents[name], place)) if left_out and place else spoilt(documents[name], place, raw)
+        spoiled = (
+            json.dumps(without(documents[name], place)) if left_out and place else spoilt(documents[name], place, raw)
+        )
         (copy / name).write_text(spoiled)
         (copy / "README.md").write_bytes(welcome)
         try:
@@ -249,8 +295,8 @@ def test_metrics_added_to_a_spoilt_artifact(copy):
         assert [line for line in body.splitlines() if not line.replace("\t", "").isprintable()] == []
 
     run()
-    assert tally.accepted > 30
-    assert tally.refused > 30
+    assert tally.accepted > 20
+    assert tally.refused > 20
 
 
 def test_a_value_of_the_artifacts_recipe_replaced(copy):
@@ -273,7 +319,7 @@ def test_a_value_of_the_artifacts_recipe_replaced(copy):
 def test_words_in_a_recipe_and_its_provenance_stay_words(copy, text):
     """Names that hold Markdown's, YAML's or a terminal's own signs leave the card what it is."""
     provenance = document(copy, "provenance.json")
-    for place in places(provenance)[1:]:
+    for place in places(provenance)[1::3]:
         (copy / "provenance.json").write_text(json.dumps(replaced(provenance, place, f"{text}: '|\n\x1b---")))
         add_metrics(copy, [])
         card = (copy / "README.md").read_text()
@@ -282,7 +328,14 @@ def test_words_in_a_recipe_and_its_provenance_stay_words(copy, text):
         assert card.count("\n| ") == card.count(" |\n")
 
 
-FILES = ["config.json", "metrics.json", "provenance.json", "recipe.toml", "model.safetensors", "ladder_heads.safetensors"]
+FILES = [
+    "config.json",
+    "metrics.json",
+    "provenance.json",
+    "recipe.toml",
+    "model.safetensors",
+    "ladder_heads.safetensors",
+]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -309,7 +362,12 @@ def test_a_document_that_is_no_file(copy, name, kind):
     elif name == "config.json":
         tally.run(lambda: create_model(copy), path)
     else:
-        tally.run(lambda: (create_model(copy), read_artifact(copy), add_metrics(copy, [])), path, "no model.safetensors", "no recipe.toml")
+        tally.run(
+            lambda: (create_model(copy), read_artifact(copy), add_metrics(copy, [])),
+            path,
+            "no model.safetensors",
+            "no recipe.toml",
+        )
     # What is not a file counts as not there where a model can be without it.
     assert tally.refused or name in ("metrics.json", "provenance.json", "ladder_heads.safetensors")
 
@@ -318,13 +376,31 @@ def test_json_values_are_many():
     assert len(JSON_VALUES) > 50
 
 
-@pytest.mark.parametrize("name", ["x\0y", "x" * 5000, "local-dir:~nobody_here/x", "hf-hub:a\nb", "hf-hub:", "hf-hub:a/b@\x1b", "", "\x1b"])
+@pytest.mark.parametrize(
+    "name", ["x\0y", "x" * 5000, "local-dir:~nobody_here/x", "hf-hub:a\nb", "hf-hub:", "hf-hub:a/b@\x1b", "", "\x1b"]
+)
 def test_a_name_that_is_none(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tally = Tally()
     tally.run(lambda: resolve(name))
     tally.run(lambda: create_model(name))
     tally.run(lambda: describe(name))
+    assert tally.refused == 3
+
+
+@pytest.mark.parametrize("word", ["a\nb", "\x1b[2J", "x" * 50_000, "\u2028"])
+def test_tensors_with_hostile_names(copy, word):
+    path, names, tally = copy / "model.safetensors", document(copy), Tally()
+    names["ladder_hub"] = {}
+    (copy / "config.json").write_text(json.dumps(names))
+    tensors = load_file(path)
+    for spoiled in (
+        tensors | {word: torch.zeros(1)},
+        {word: torch.zeros(1)},
+        {f"{word}.{name}": tensor for name, tensor in tensors.items()},
+    ):
+        save_canonical(spoiled, path)
+        tally.run(lambda: create_model(copy), path)
     assert tally.refused == 3
 
 

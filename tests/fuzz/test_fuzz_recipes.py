@@ -18,8 +18,31 @@ from ladder_hub.recipe import Recipe, RecipeError, load_recipe, recipe_names
 
 NAMES = recipe_names()
 DOCUMENTS = [tomllib.loads(load_recipe(name).to_toml()) for name in ("byol_100e", "ladder_dense_400e", "quickstart")]
-KEYS = ["epochs", "seed", "name", "data.train", "views.blur", "levels", "optim.base_lr", "model.backbone", "base", "out"]
-ODD_KEYS = ["", ".", "a..b", "epochs.", ".epochs", "__class__", "model.__class__.x", "epochs\nseed", "a b", "é", "x" * 5000]
+KEYS = [
+    "epochs",
+    "seed",
+    "name",
+    "data.train",
+    "views.blur",
+    "levels",
+    "optim.base_lr",
+    "model.backbone",
+    "base",
+    "out",
+]
+ODD_KEYS = [
+    "",
+    ".",
+    "a..b",
+    "epochs.",
+    ".epochs",
+    "__class__",
+    "model.__class__.x",
+    "epochs\nseed",
+    "a b",
+    "é",
+    "x" * 5000,
+]
 
 
 def test_the_recipes_are_all_there():
@@ -91,7 +114,9 @@ def test_any_bytes_as_a_recipe(tmp_path):
 def test_any_override(tmp_path):
     tally = Tally()
     keys = st.one_of(st.sampled_from(KEYS), st.sampled_from(ODD_KEYS), st.text(max_size=10))
-    values = st.one_of(st.sampled_from([*TOML_VALUES, "\udc80"]), st.text(max_size=30), st.text("[]{}=,\n'\"ab1.", max_size=30))
+    values = st.one_of(
+        st.sampled_from([*TOML_VALUES, "\udc80"]), st.text(max_size=30), st.text("[]{}=,\n'\"ab1.", max_size=30)
+    )
 
     @bounded(400)
     @given(keys, st.sampled_from(["=", ""]), values)
@@ -136,7 +161,20 @@ def watched():
         events = None
 
 
-BASES = ["quickstart", "tiny64", "beside", "r", "nowhere", "../../x", "/etc/passwd", "/etc/hostname", "sub/x", "..", "", "."]
+BASES = [
+    "quickstart",
+    "tiny64",
+    "beside",
+    "r",
+    "nowhere",
+    "../../x",
+    "/etc/passwd",
+    "/etc/hostname",
+    "sub/x",
+    "..",
+    "",
+    ".",
+]
 BASES += ["a\\b", "~/x", "C:x", "x\0y", "a\nb", "x" * 300, "http://host/x", "quickstart.toml"]
 
 

@@ -51,7 +51,9 @@ NUMBERS = st.one_of(
     st.sampled_from([2**31, 2**32, 2**62, 2**63, 2**64, 10**30, True, False, 1.0, 1e300, None, "4", [], float("nan")]),
 )
 DTYPES = st.one_of(
-    st.sampled_from(["F32", "F64", "F16", "BF16", "I64", "U8", "BOOL", "U16", "U64", "F8_E4M3", "F8_E5M2", "C64", "F4", ""]),
+    st.sampled_from(
+        ["F32", "F64", "F16", "BF16", "I64", "U8", "BOOL", "U16", "U64", "F8_E4M3", "F8_E5M2", "C64", "F4", ""]
+    ),
     st.sampled_from([None, 3, [], {}, "x" * 3000, "a\nb"]),
 )
 ENTRIES = st.one_of(
@@ -59,14 +61,18 @@ ENTRIES = st.one_of(
         {
             "dtype": DTYPES,
             "shape": st.one_of(st.lists(NUMBERS, max_size=4), NUMBERS),
-            "data_offsets": st.one_of(st.lists(NUMBERS, min_size=2, max_size=2), st.lists(NUMBERS, max_size=3), NUMBERS),
+            "data_offsets": st.one_of(
+                st.lists(NUMBERS, min_size=2, max_size=2), st.lists(NUMBERS, max_size=3), NUMBERS
+            ),
         },
         optional={"more": NUMBERS},
     ),
     st.sampled_from([None, 3, [], {}, "x", {"dtype": "F32"}]),
 )
 NAMES = st.one_of(st.sampled_from(["a", "b", "__metadata__", "", "\ud800", "a\nb", "x" * 3000]), st.text(max_size=5))
-METADATA = st.sampled_from([None, 3, [], {}, {"format": "pt"}, {"format": 3}, {"a": None}, {"a": {"b": "c"}}, {"a\n": "\n"}])
+METADATA = st.sampled_from(
+    [None, 3, [], {}, {"format": "pt"}, {"format": 3}, {"a": None}, {"a": {"b": "c"}}, {"a\n": "\n"}]
+)
 
 
 def test_any_header(tmp_path):
@@ -86,7 +92,19 @@ def test_any_header(tmp_path):
 def test_headers_that_are_nearly_right(tmp_path):
     """Consistent ones of every kind, so that much is taken, with at most one number changed."""
     path, tally = tmp_path / "m.safetensors", Tally()
-    sizes = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8, "U8": 1, "BOOL": 1, "U16": 2, "U32": 4, "U64": 8, "F8_E4M3": 1, "F8_E5M2": 1}
+    sizes = {
+        "F32": 4,
+        "F16": 2,
+        "BF16": 2,
+        "I64": 8,
+        "U8": 1,
+        "BOOL": 1,
+        "U16": 2,
+        "U32": 4,
+        "U64": 8,
+        "F8_E4M3": 1,
+        "F8_E5M2": 1,
+    }
     plans = st.lists(st.tuples(st.sampled_from(sorted(sizes)), st.lists(st.integers(0, 3), max_size=3)), max_size=4)
 
     @bounded(400)
@@ -150,9 +168,10 @@ BOMBS = {
     "deep lists": b"[" * 100_000,
     "deep tables": b'{"a":' * 50_000,
     "deep and closed": b'{"a":' + b"[" * 500 + b"]" * 500 + b"}",
-    "a shape of a hundred thousand dimensions": b'{"a":{"dtype":"F32","shape":[%s9],"data_offsets":[0,4]}}' % (b"9999999999," * 10**5),
+    "a shape of a hundred thousand dimensions": b'{"a":{"dtype":"F32","shape":[%s9],"data_offsets":[0,4]}}'
+    % (b"9999999999," * 10**5),
     "dimensions that overflow": b'{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}',
-    "nothing times too much": b'{"a":{"dtype":"F32","shape":[0,9223372036854775807,9223372036854775807],"data_offsets":[0,0]}}',
+    "nothing times much": b'{"a":{"dtype":"F32","shape":[0%s],"data_offsets":[0,0]}}' % (b",9223372036854775807" * 2),
     "a number of thousands of digits": b'{"a":{"dtype":"F32","shape":[%s],"data_offsets":[0,4]}}' % (b"9" * 100_000),
     "UTF-16": '{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'.encode("utf-16"),
     "a byte order mark": b'\xef\xbb\xbf{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}',
@@ -203,7 +222,7 @@ def test_a_pickle_with_a_payload_never_runs(tmp_path, protocol, form):
     assert not mark.exists()
     if form == "pickle":
         # The check can fail: whoever unpickles it runs it.
-        pickle.loads(path.read_bytes())  # noqa: S301
+        pickle.loads(path.read_bytes())
         assert mark.exists()
 
 
@@ -246,12 +265,14 @@ def test_weights_that_may_not_be_read(good, monkeypatch, denied):
 
 # -- checkpoints --
 
+pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+
 STATE = {"step": 3, "model": {"weight": torch.arange(50.0)}, "rng": [torch.zeros(4, dtype=torch.uint8)], "recipe": "x"}
 
 
 def test_a_spoilt_checkpoint_is_refused_or_passed_over(tmp_path):
     path = save_checkpoint(tmp_path, 3, STATE)
-    whole, tally = path.read_bytes(), Tally()
+    whole, tally = path.read_bytes(), Tally(plain=False)
 
     @bounded(200)
     @given(st.integers(0, len(whole)), st.binary(max_size=30), st.booleans())
@@ -269,8 +290,10 @@ def test_a_spoilt_checkpoint_is_refused_or_passed_over(tmp_path):
 
 
 def test_any_bytes_as_a_checkpoint(tmp_path):
-    path, tally = tmp_path / "step_000000001.pt", Tally()
-    starts = st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02", b"\x80\x05", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."])
+    path, tally = tmp_path / "step_000000001.pt", Tally(plain=False)
+    starts = st.sampled_from(
+        [b"", b"PK\x03\x04", b"\x80\x02", b"\x80\x05", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."]
+    )
 
     @bounded(200)
     @given(starts, st.binary(max_size=80))
@@ -280,6 +303,18 @@ def test_any_bytes_as_a_checkpoint(tmp_path):
 
     run()
     assert tally.refused > 150
+
+
+@pytest.mark.xfail(
+    strict=True, reason="load_checkpoint passes on torch's words: terminal codes, and how to unpickle all"
+)
+def test_a_spoilt_checkpoint_is_told_in_our_words(tmp_path):
+    path = save_checkpoint(tmp_path, 3, STATE)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:112] + b"\0" + whole[113:])
+    with pytest.raises(CheckpointError) as error:
+        load_checkpoint(path)
+    check_message(str(error.value), path)
 
 
 @pytest.mark.parametrize("state", [[1, 2], 3, None, torch.zeros(3)])

@@ -142,7 +142,7 @@ def test_one_writes_and_speaks_for_all(pair: tuple[Path, list[str]]) -> None:
     assert len(list(out.glob("events.*"))) == 1
     assert len(list((out / "checkpoints").glob("*.pt"))) == 2
     provenance = json.loads((out / "artifact" / "provenance.json").read_text())
-    assert (provenance["processes"], provenance["batch_norm"]) == (2, "sync, statistics of 16 images")
+    assert (provenance["processes"], provenance["batch"]) == (2, "2 processes x 1 x 8 (BatchNorm: sync, 16 images)")
     metrics = json.loads((out / "artifact" / "metrics.json").read_text())
     assert [m["n"] for m in metrics] == [24, 24]
 
