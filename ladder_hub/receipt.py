@@ -44,6 +44,7 @@ _CFG_FACTS = {
 }
 # Parts of a network without weights of their own (activations, containers) are few beside those that have them.
 _MODULES = 1000
+_REASON = 400  # letters of what timm says to a config's own words
 _MODULES_A_TENSOR = 20
 
 
@@ -180,7 +181,7 @@ def _check_names(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str,
             expected = skeleton(name, **options).state_dict()
     except BackboneError as error:
         # What timm says of an argument may hold it, letter by letter.
-        raise ModelError(without_controls(f"{path.parent / 'config.json'}: {error}")) from None
+        raise ModelError(f"{path.parent / 'config.json'}: {without_controls(str(error))[:_REASON]}") from None
     missing = [key for key in expected if key not in tensors]
     unexpected = [key for key in tensors if key not in expected]
     if missing:
