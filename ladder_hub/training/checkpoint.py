@@ -64,9 +64,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} can't be read ({reason}); delete it to resume from the one before") from None
+    except Exception:  # torch's own words are long, and tell how to unpickle all
+        raise CheckpointError(
+            f"{path} can't be read (it is cut, damaged or no checkpoint); delete it to resume from the one before"
+        ) from None
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} is no checkpoint of a run; delete it to resume from the one before")
     return state

@@ -305,9 +305,6 @@ def test_any_bytes_as_a_checkpoint(tmp_path):
     assert tally.refused > 150
 
 
-@pytest.mark.xfail(
-    strict=True, reason="load_checkpoint passes on torch's words: terminal codes, and how to unpickle all"
-)
 def test_a_spoilt_checkpoint_is_told_in_our_words(tmp_path):
     path = save_checkpoint(tmp_path, 3, STATE)
     whole = path.read_bytes()
