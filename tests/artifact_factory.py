@@ -18,6 +18,7 @@ VAL = {"source": "folder", "name": "val", "count": 500, "classes": 10, "digest":
 RECIPE = load_recipe("tiny64_ladder_dense", ["model.backbone=test_resnet", "data.train=train"])
 PROVENANCE = {
     "commit": "0123abc",
+    "batch": "1 x 256 (BatchNorm: ghost, 256 images)",
     "versions": {"torch": "2.11.0", "timm": "1.0.31"},
     "data": FINGERPRINT,
     "seed": 0,

@@ -141,7 +141,7 @@ def test_the_training_facts_are_the_provenances():
     assert rows["samples seen"] == "24,680"
     assert rows["data"] == "train (1,234 images, abababab)"
     assert (rows["epochs"], rows["optimiser steps"], rows["wall time"]) == ("20", "96", "0 h 21 min")
-    assert (rows["batch size"], rows["image size"]) == ("256 in micro-batches of 256", "64 pixels")
+    assert (rows["batch size"], rows["image size"]) == ("256 as 1 x 256 (BatchNorm: ghost, 256 images)", "64 pixels")
     # The artifact's own fingerprint: the published recipe, read again, may have lost a path and so have another.
     assert rows["recipe"] == "`tiny64_ladder_dense` (`recipe.toml`; fingerprint `f00df00df00d`)"
     origin = dict(table(render(), "Provenance"))

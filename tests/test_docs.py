@@ -31,7 +31,7 @@ def commands() -> list[str]:
 
 def test_what_was_found() -> None:
     assert list(TEXT) == ["CHANGELOG.md", "CONTRIBUTING.md", "README.md", "docs/runs.md"]
-    assert len(commands()) >= 14
+    assert len(commands()) >= 13
     assert len(blocks("python")) == 3
 
 
