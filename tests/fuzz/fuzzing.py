@@ -44,10 +44,6 @@ class Tally:
 
     accepted: int = 0
     refused: int = 0
-    foreign: tuple[type[Exception], ...] = ()
-    """Exceptions that are an allowed outcome beside UserError and RunError."""
-    plain: bool = True
-    """Whether messages must be printable; False where a library's words stand in them (each such case is known)."""
 
     def run(self, call: Callable[[], Any], *names: object) -> Any:
         """The call's result, or None after a refusal: one printable line that names one of `names`."""
@@ -55,10 +51,10 @@ class Tally:
         try:
             with at_most_seconds(_SECONDS):
                 result = call()
-        except (UserError, RunError, *self.foreign) as error:
+        except (UserError, RunError) as error:
             self.refused += 1
             TOTALS["refused"] += 1
-            check_message(str(error) if self.plain else repr(str(error)), *names)
+            check_message(str(error), *names)
             return None
         self.accepted += 1
         TOTALS["accepted"] += 1

@@ -64,7 +64,7 @@ def check_recipe(recipe: Recipe | None, folder: Path) -> None:
 def test_a_value_of_a_recipe_replaced(tmp_path):
     path, tally = tmp_path / "r.toml", Tally()
 
-    @bounded(400)
+    @bounded(300)
     @given(st.sampled_from(DOCUMENTS), st.data(), toml_values)
     def run(document, data, raw):
         place = data.draw(st.sampled_from(places(document)[1:]))
@@ -118,7 +118,7 @@ def test_any_override(tmp_path):
         st.sampled_from([*TOML_VALUES, "\udc80"]), st.text(max_size=30), st.text("[]{}=,\n'\"ab1.", max_size=30)
     )
 
-    @bounded(400)
+    @bounded(300)
     @given(keys, st.sampled_from(["=", ""]), values)
     def run(key, separator, text):
         check_recipe(tally.run(lambda: load_recipe("quickstart", [f"{key}{separator}{text}"])), tmp_path)

@@ -149,7 +149,7 @@ def test_any_headers(tmp_path):
     path, tally = tmp_path / "s.tar", Tally()
     parts = st.lists(st.tuples(NAMES, st.one_of(st.none(), st.none(), SIZES), KINDS, CONTENTS), max_size=4)
 
-    @bounded(600)
+    @bounded(400)
     @given(parts, st.booleans())
     def run(members, ends):
         blocks = [
@@ -158,7 +158,7 @@ def test_any_headers(tmp_path):
         try_shard(tally, path, GOOD[: -len(END)] + b"".join(blocks) + (END if ends else b""))
 
     run()
-    assert tally.accepted > 8
+    assert tally.accepted > 4
     assert tally.refused > 200
 
 
@@ -186,7 +186,7 @@ def test_any_extended_headers(tmp_path):
     kinds = st.sampled_from([PAX, PAX, GLOBAL_PAX, LONG_NAME, b"K", b"X"])
     sizes = st.one_of(st.none(), st.none(), st.none(), SIZES.filter(lambda size: isinstance(size, int)))
 
-    @bounded(600)
+    @bounded(400)
     @given(st.lists(st.tuples(kinds, st.lists(RECORDS, max_size=3), sizes), min_size=1, max_size=3), st.booleans())
     def run(headers, first):
         parts = b"".join(extended(b"".join(records), kind, size) for kind, records, size in headers)

@@ -272,7 +272,7 @@ STATE = {"step": 3, "model": {"weight": torch.arange(50.0)}, "rng": [torch.zeros
 
 def test_a_spoilt_checkpoint_is_refused_or_passed_over(tmp_path):
     path = save_checkpoint(tmp_path, 3, STATE)
-    whole, tally = path.read_bytes(), Tally(plain=False)
+    whole, tally = path.read_bytes(), Tally()
 
     @bounded(200)
     @given(st.integers(0, len(whole)), st.binary(max_size=30), st.booleans())
@@ -290,7 +290,7 @@ def test_a_spoilt_checkpoint_is_refused_or_passed_over(tmp_path):
 
 
 def test_any_bytes_as_a_checkpoint(tmp_path):
-    path, tally = tmp_path / "step_000000001.pt", Tally(plain=False)
+    path, tally = tmp_path / "step_000000001.pt", Tally()
     starts = st.sampled_from(
         [b"", b"PK\x03\x04", b"\x80\x02", b"\x80\x05", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."]
     )
