@@ -4,11 +4,9 @@ Philox is a counter-based generator: the tuple is the counter's place, so no sta
 resumed run, another number of workers or another world size sees the same numbers.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
-_ORDER, _VIEW, _STAND_IN, _BUFFER = 0, 1, 2, 3
+_ORDER, _VIEW, _STAND_IN = 0, 1, 2
 _MASK = 2**64 - 1
 
 
@@ -27,13 +25,6 @@ def view_generator(*, seed: int, epoch: int, index: int, view: int) -> np.random
 def stand_in(n: int, *, index: int, number: int) -> int:
     """Which of n images, anywhere among them, is the number-th to stand in for the one at `index`."""
     return int(_philox(0, _STAND_IN, (index, number, 0)).random_raw()) % n
-
-
-def buffer_places(*, seed: int, epoch: int, slot: int) -> Iterator[int]:
-    """Endless 64-bit numbers: which sample leaves a stream's shuffling buffer next."""
-    philox = _philox(seed, _BUFFER, (epoch, slot, 0))
-    while True:
-        yield from philox.random_raw(1024).tolist()
 
 
 def _philox(seed: int, purpose: int, place: tuple[int, int, int]) -> np.random.Philox:

@@ -5,6 +5,8 @@ transparency is laid on white rather than dropped, and the camera's orientation 
 """
 
 import io
+import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -13,6 +15,10 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 # Formats that Pillow registers but only recognises, can't open without a plug-in or hands to an interpreter.
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 _UPRIGHT = 1
+_PIXELS_AT_ONCE = 2**20
+
+# Pillow refuses at twice its limit and only warns up to there; here the limit is one.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def image_endings() -> frozenset[str]:
@@ -33,11 +39,17 @@ def decode(data: bytes) -> torch.Tensor:
     if not data:
         raise ValueError("empty file")
     try:
-        image = _rgb(_upright(Image.open(io.BytesIO(data))))
-        pixels = np.array(image, dtype=np.uint8)
+        image = Image.open(io.BytesIO(data))
+        _check_size(image)
+        pixels = np.array(_rgb(_upright(image)), dtype=np.uint8)
     except Exception as error:  # a broken file can provoke anything, struct.error for one
         raise ValueError(_reason(error)) from None
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def _check_size(image: Image.Image) -> None:
+    if image.width * image.height > (Image.MAX_IMAGE_PIXELS or float("inf")):
+        raise Image.DecompressionBombError
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -65,18 +77,26 @@ def _eight_bit(values: np.ndarray, mode: str) -> np.ndarray:
     16 bits span 0..65535. A wider integer, or a float, has no agreed range: 16-bit values and 0..1 are taken
     at their word, anything else is stretched from its own lowest to its highest value.
     """
-    wide = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    lowest, highest = zip(*((wide.min(), wide.max()) for wide in _wide(values)), strict=True)
     low, high = 0.0, 1.0 if mode == "F" else 65535.0
-    if wide.min() < low or wide.max() > high:
-        low, high = float(wide.min()), float(wide.max())
-    return np.floor((wide - low) * (255.0 / ((high - low) or 1.0)) + 0.5).astype(np.uint8)
+    if min(lowest) < low or max(highest) > high:
+        low, high = float(min(lowest)), float(max(highest))
+    scale = 255.0 / ((high - low) or 1.0)
+    return np.concatenate([np.floor((wide - low) * scale + 0.5).astype(np.uint8) for wide in _wide(values)])
+
+
+def _wide(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Some rows at a time as float64: all at once would take eight bytes a pixel, several times over."""
+    rows = max(1, _PIXELS_AT_ONCE // values.shape[1])
+    for start in range(0, len(values), rows):
+        yield np.nan_to_num(values[start : start + rows].astype(np.float64), posinf=0.0, neginf=0.0)
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
     if isinstance(error, Image.DecompressionBombError):
-        return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels"
+        return f"more than {(Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels"
     text = " ".join(str(error).split())
     if "truncated" in text.lower() or "unexpected end" in text.lower() or isinstance(error, EOFError):
         return "truncated"

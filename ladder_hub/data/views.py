@@ -1,6 +1,6 @@
 """Two random views of each of some images, as a batch; every view is a function of (seed, epoch, image, view)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ class Batch:
     Attributes:
         views: Two uint8 (B, 3, S, S).
         photometric: Two float32 (B, 12), what `photometric.augment` takes beside each.
-        indices: int64 (B,), which images these are: places in the source, or a stream's hashes of the keys.
+        indices: int64 (B,), which images these are.
         bad: (key, reason) of images that could not be decoded; others stand in.
     """
 
@@ -30,30 +30,10 @@ class Batch:
     indices: torch.Tensor
     bad: Bad
 
-    def __len__(self) -> int:
-        return len(self.indices)
-
     def pin_memory(self) -> "Batch":
         """The same with the views in page-locked memory; the rest is read on the CPU."""
         first, second = self.views
         return replace(self, views=(first.pin_memory(), second.pin_memory()))
-
-    def part(self, start: int, stop: int) -> "Batch":
-        """The images start..stop; all that were bad stay with each part."""
-        (first, second), (one, two) = self.views, self.photometric
-        cut = slice(start, stop)
-        return Batch((first[cut], second[cut]), (one[cut], two[cut]), self.indices[cut], self.bad)
-
-
-def joined(batches: Sequence[Batch]) -> Batch:
-    """Several batches as one."""
-    if len(batches) == 1:
-        return batches[0]
-    views = [torch.cat([batch.views[view] for batch in batches]) for view in range(2)]
-    photometric = [torch.cat([batch.photometric[view] for batch in batches]) for view in range(2)]
-    indices = torch.cat([batch.indices for batch in batches])
-    bad = [pair for batch in batches for pair in batch.bad]
-    return Batch((views[0], views[1]), (photometric[0], photometric[1]), indices, bad)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Every kind of pixel against Pillow's own conversion, or against arithmetic where Pillow's is the trap."""
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -145,10 +146,27 @@ def test_says_in_a_few_words_what_is_wrong(data, reason):
         decode(data)
 
 
-def test_decompression_bomb(monkeypatch):
+@pytest.mark.parametrize("side", [1001, 2000], ids=["Pillow warns", "Pillow refuses"])
+def test_decompression_bomb(monkeypatch, side):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)
-    with pytest.raises(ValueError, match=r"^more than 2 million pixels$"):
-        decode(encoded(Image.new("L", (2000, 2000))))
+    with pytest.raises(ValueError, match=r"^more than 1 million pixels$"):
+        decode(encoded(Image.new("L", (side, side))))
+
+
+def test_deep_images_are_scaled_a_few_rows_at_a_time():
+    """300 KB of file were 4 GB while they were scaled."""
+    values = np.zeros((4000, 1000), dtype=np.uint16)
+    values[-1] = 65535
+    values[0, 0] = 257
+    data = encoded(Image.fromarray(values))
+    tracemalloc.start()
+    try:
+        tensor = decode(data)
+        _, highest = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (tensor[0, :, 0].sum().item(), tensor[0, -1].sum().item(), tensor[0, 0, 0].item()) == (256, 255_000, 1)
+    assert highest < 50e6  # 8 bytes a pixel, three times, were 96 MB
 
 
 def test_reason_is_one_short_line():
