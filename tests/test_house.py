@@ -55,6 +55,7 @@ ROOMS: dict[str, set[str]] = {
         "data",
         "device",
         "downstream",
+        "documents",
         "errors",
         "models",
         "progress",

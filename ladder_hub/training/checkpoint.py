@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import torch
 
+from ladder_hub.documents import check_regular, plain
 from ladder_hub.errors import RunError, UserError
 from ladder_hub.weights import file_sha256, write_whole
 
@@ -62,6 +63,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is cut or is not a checkpoint.
     """
+    check_regular(path, CheckpointError)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # torch's own words are long, and tell how to unpickle all
@@ -108,11 +110,14 @@ def _write(path: Path, state: Mapping[str, Any]) -> str:
 def _damage(path: Path) -> str | None:
     """What is wrong with a checkpoint, None where nothing is."""
     try:
-        expected = _digest_file(path).read_text().split()[0]
+        for file in (path, _digest_file(path)):
+            check_regular(file, CheckpointError)
+        with _digest_file(path).open("rb") as digest:
+            expected = digest.read(64).decode("ascii")
         found = file_sha256(path)
-    except (OSError, UnicodeDecodeError, IndexError):
-        return "its sha256 file can't be read"
-    return None if found == expected else f"its sha256 is {found[:12]}…, written was {expected[:12]}…"
+    except (OSError, UnicodeDecodeError, CheckpointError):
+        return "it or its sha256 file can't be read"
+    return None if found == expected else f"its sha256 is {found[:12]}…, written was {plain(expected[:12])}…"
 
 
 def _sweep(folder: Path) -> None:

@@ -322,7 +322,7 @@ def test_a_checkpoint_of_something_else(tmp_path, state):
         load_checkpoint(path)
 
 
-@pytest.mark.parametrize("kind", ["folder", "loop", "empty", "absent"])
+@pytest.mark.parametrize("kind", ["folder", "loop", "empty", "absent", "pipe", "device"])
 def test_a_checkpoint_that_is_no_file(tmp_path, kind):
     path, tally = tmp_path / "step_000000001.pt", Tally()
     make_odd(path, kind)
@@ -330,7 +330,9 @@ def test_a_checkpoint_that_is_no_file(tmp_path, kind):
     assert tally.refused == 1
 
 
-@pytest.mark.parametrize("digest", [b"", b"\xff\xfe", b"\n", b"0" * 64, b"x" * 10_000, None])
+@pytest.mark.parametrize(
+    "digest", [b"", b"\xff\xfe", b"\n", b"0" * 64, b"x" * 10_000, b"\x1b[2J\x00 x", b"a\x07", None]
+)
 def test_a_spoilt_digest_passes_a_checkpoint_over(tmp_path, digest):
     path = save_checkpoint(tmp_path, 3, STATE)
     assert newest_checkpoint(tmp_path) == path
