@@ -54,6 +54,23 @@ def train(keys: Keys = None) -> None:
         typer.echo(f"{run.artifact} is done: ladder_hub.create_model({str(run.artifact)!r}, features_only=True)")
 
 
+@app.command()
+def plan(keys: Keys = None, as_json: AsJson = False) -> None:
+    """What a run is and costs, before it is spent: recipe=NAME devices=8 device=a100|h100|h200|cpu|measured.
+
+    probe=true measures on this machine; efficiency=0.2 reckons with that share of the device's peak. All other keys
+    are the recipe's.
+    """
+    given, overrides = _take(keys or [], "recipe")
+    if "recipe" not in given:
+        raise UserError("plan takes recipe=NAME (`ladder-hub recipes` lists all)")
+    from ladder_hub.training.plan import plan as plan_recipe
+    from ladder_hub.training.plan_text import render
+
+    found = plan_recipe(given["recipe"], overrides)
+    typer.echo(json.dumps(found.to_dict(), indent=2) if as_json else render(found))
+
+
 @evaluate.command()
 def knn(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, an artifact, a run, hf-hub:org/name.")],

@@ -40,7 +40,7 @@ def test_help_names_every_verb(capsys) -> None:
     text = capsys.readouterr().out
     verbs = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
     verbs += [group.name for group in cli.app.registered_groups]
-    assert sorted(verbs) == ["eval", "info", "list", "recipes", "train"]
+    assert sorted(verbs) == ["eval", "info", "list", "plan", "recipes", "train"]
     assert all(verb in text for verb in verbs)
 
 

@@ -60,6 +60,7 @@ ROOMS: dict[str, set[str]] = {
         "models",
         "progress",
         "recipe",
+        "settings",
         "siamese",
         "weights",
     },

@@ -1,0 +1,58 @@
+"""How long a run is, in images and steps."""
+
+from dataclasses import dataclass
+
+from ladder_hub.data.sources import Source, open_source
+from ladder_hub.errors import UserError
+from ladder_hub.recipe import Recipe
+
+IMAGENET = 1_281_167
+"""Training images of ImageNet-1k."""
+
+
+@dataclass(frozen=True)
+class Length:
+    """Images and optimiser steps."""
+
+    samples: int
+    """Images that the training set holds; what is over a whole number of batches is left out of an epoch."""
+    steps_an_epoch: int
+    steps: int
+    warmup_steps: int
+
+
+def known_images(recipe: Recipe) -> tuple[Source | None, str]:
+    """The training set, if it is here, and else what has to be assumed. Nothing is downloaded."""
+    spec = recipe.data.train
+    assumed = f"{IMAGENET:,} images, those of ImageNet-1k"
+    if not spec:
+        return None, f"data.train is not given: {assumed}"
+    if spec.startswith("hf:"):
+        return None, f"data.train={spec} is not downloaded to plan: {assumed}"
+    try:
+        return open_source(spec, split="train"), ""
+    except UserError as error:
+        return None, f"{error}: {assumed}"
+
+
+def length(recipe: Recipe, known: int | None) -> Length:
+    """Steps over a training set of so many images, ImageNet's where that is not known, as the run counts them.
+
+    Raises:
+        UserError: fewer images than a batch, or a warm-up that leaves no step.
+    """
+    samples = IMAGENET if known is None else known
+    steps_an_epoch = samples // recipe.batch_size
+    if not steps_an_epoch:
+        half = 2 ** (max(samples, 2).bit_length() - 1)
+        raise UserError(
+            f"data.train={recipe.data.train} has {samples} images, fewer than batch_size = {recipe.batch_size}: "
+            f"try batch_size={half}"
+        )
+    steps, warmup_steps = recipe.epochs * steps_an_epoch, round(recipe.optim.warmup_epochs * steps_an_epoch)
+    if warmup_steps >= steps:
+        raise UserError(
+            f"optim.warmup_epochs = {recipe.optim.warmup_epochs} leaves none of the {steps} steps for training; "
+            "make it shorter"
+        )
+    return Length(samples, steps_an_epoch, steps, warmup_steps)
