@@ -202,6 +202,13 @@ class Recipe(Section):
         """The resolved recipe; `load_recipe` reads it back to an equal one."""
         return tomli_w.dumps(json.loads(self.model_dump_json()))
 
+    def dotted(self) -> dict[str, Any]:
+        """Every key with its value as JSON has it, nested ones dotted as an override names them."""
+        flat: dict[str, Any] = {}
+        for key, value in json.loads(self.model_dump_json()).items():
+            flat |= {f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value}
+        return flat
+
     def published(self) -> Self:
         """The recipe as an artifact carries it: without this machine's device and folders."""
         data = self.data.model_copy(update={"train": Path(self.data.train).name, "val": Path(self.data.val).name})

@@ -97,9 +97,9 @@ class HubDataset:
         except DataError:
             raise
         except Exception as error:
-            raise DataError(f"can't read {self.address.spec}: {one_line(error)}") from None
+            raise DataError(f"can't read {self.address.spec}: {_one_line(error)}") from None
 
-    def fingerprint(self, source: str, *, count: int, classes: int | None) -> dict[str, Any]:
+    def fingerprint(self, *, count: int, classes: int | None) -> dict[str, Any]:
         """Source, name, count, classes and a SHA-256 of the dataset's revision (or its files, where local)."""
         files = (self.builder.config.data_files or {}).get(self.split.partition("[")[0], [])
         if self.address.local:
@@ -109,7 +109,7 @@ class HubDataset:
         columns = [self.address.options.get(name) for name in ("image", "label")]
         told = json.dumps([self.builder.config.name, self.split, state, columns, count])
         digest = hashlib.sha256(told.encode()).hexdigest()
-        return {"source": source, "name": self.name, "count": count, "classes": classes, "digest": digest}
+        return {"source": "hf", "name": self.name, "count": count, "classes": classes, "digest": digest}
 
 
 def open_dataset(address: Address, *, split: Literal["train", "val"]) -> HubDataset:
@@ -128,7 +128,7 @@ def open_dataset(address: Address, *, split: Literal["train", "val"]) -> HubData
             path, name=address.options.get("config"), revision=address.options.get("revision")
         )
     except Exception as error:  # of a dozen kinds, from requests' to pyarrow's
-        raise DataError(f"can't open {address.spec}: {one_line(error)}") from None
+        raise DataError(f"can't open {address.spec}: {_one_line(error)}") from None
     name = public_name(root) if address.local else address.path
     return HubDataset(address, name, _chosen_split(address, builder, split), builder)
 
@@ -181,7 +181,7 @@ def undecoded(data: Any, address: Address, column: str) -> Any:
     return data.cast_column(column, datasets.Image(decode=False)) if image else data
 
 
-def one_line(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     """The innermost cause, in one line that is not too long."""
     while error.__cause__ is not None and "generating the dataset" in str(error):
         error = error.__cause__

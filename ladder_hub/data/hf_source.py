@@ -33,7 +33,7 @@ class HubSource:
         names = None if label is None else getattr(rows.features[label], "names", None)
         self.class_names: list[str] | None = list(names) if names and self.labels is not None else None
         classes = None if self.labels is None else len(self.class_names or np.unique(self.labels))
-        self._fingerprint = dataset.fingerprint("hf", count=len(rows), classes=classes)
+        self._fingerprint = dataset.fingerprint(count=len(rows), classes=classes)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -45,7 +45,7 @@ class HubSource:
     def image(self, index: int) -> torch.Tensor:
         """Decoded image, uint8 (3, H, W), RGB. Raises BadImage."""
         try:
-            return decode(image_bytes(self._images[index][self._column], self._roots))
+            return decode(_image_bytes(self._images[index][self._column], self._roots))
         except OSError as error:
             raise BadImage(self.key(index), error.strerror or type(error).__name__) from None
         except ValueError as error:
@@ -56,7 +56,7 @@ class HubSource:
         return dict(self._fingerprint)
 
 
-def image_bytes(cell: Any, roots: list[str]) -> bytes:
+def _image_bytes(cell: Any, roots: list[str]) -> bytes:
     """The bytes of an image cell: they are in the row, or in a file that it names.
 
     Raises:

@@ -23,7 +23,8 @@ from ladder_hub.training.cluster import Place, find_place
 
 Result = TypeVar("Result")
 
-GO_ON, STOP, FAILED = range(3)
+GO_ON, FAILED, STOP = range(3)
+"""What a process has to say before a step; the highest of all is heeded."""
 
 
 class ToldElsewhere(RunError):  # noqa: N818 - carries a status, tells nothing

@@ -15,11 +15,11 @@ from ladder_hub.data.photometric import Policy, augment, normalise
 from ladder_hub.data.preview import contact_sheet
 from ladder_hub.data.sources import Source, open_source
 from ladder_hub.downstream.knn import check_labels
-from ladder_hub.errors import UserError
 from ladder_hub.progress import clock
 from ladder_hub.recipe import Recipe
 from ladder_hub.training.distributed import World
 from ladder_hub.training.layout import Layout
+from ladder_hub.training.length import steps_an_epoch
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,6 @@ class Inputs:
         """Of the training images; hashing a long listing takes seconds, so it is done once."""
         return self.train.fingerprint()
 
-    def steps_per_epoch(self, batch_size: int) -> int:
-        """Whole batches in the training set; the rest of an epoch's order is left out."""
-        return len(self.train) // batch_size
-
 
 def open_inputs(recipe: Recipe, *, say: Callable[[str], None] = lambda _: None) -> Inputs:
     """Open and check what the recipe's `[data]` names; `say` is told how far a long listing is.
@@ -47,12 +43,7 @@ def open_inputs(recipe: Recipe, *, say: Callable[[str], None] = lambda _: None) 
     """
     progress = _Spoken(say)
     train = open_source(recipe.data.train, split="train", progress=progress)
-    if len(train) < recipe.batch_size:
-        half = 2 ** (max(len(train), 2).bit_length() - 1)
-        raise UserError(
-            f"data.train={recipe.data.train} has {len(train)} images, fewer than batch_size = {recipe.batch_size}: "
-            f"try batch_size={half}"
-        )
+    steps_an_epoch(recipe, len(train))
     val = open_source(recipe.data.val, split="val", progress=progress) if recipe.data.val else None
     if val is not None:
         check_labels(train, val)

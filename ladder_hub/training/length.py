@@ -42,17 +42,35 @@ def length(recipe: Recipe, known: int | None) -> Length:
         UserError: fewer images than a batch, or a warm-up that leaves no step.
     """
     samples = IMAGENET if known is None else known
-    steps_an_epoch = samples // recipe.batch_size
-    if not steps_an_epoch:
+    an_epoch = steps_an_epoch(recipe, samples)
+    return Length(samples, an_epoch, recipe.epochs * an_epoch, warmup_steps(recipe, an_epoch))
+
+
+def steps_an_epoch(recipe: Recipe, samples: int) -> int:
+    """Whole batches in a training set of so many images; the rest of an epoch's order is left out.
+
+    Raises:
+        UserError: there is none.
+    """
+    if samples < recipe.batch_size:
         half = 2 ** (max(samples, 2).bit_length() - 1)
         raise UserError(
             f"data.train={recipe.data.train} has {samples} images, fewer than batch_size = {recipe.batch_size}: "
             f"try batch_size={half}"
         )
-    steps, warmup_steps = recipe.epochs * steps_an_epoch, round(recipe.optim.warmup_epochs * steps_an_epoch)
-    if warmup_steps >= steps:
+    return samples // recipe.batch_size
+
+
+def warmup_steps(recipe: Recipe, an_epoch: int) -> int:
+    """Steps of the warm-up, with `an_epoch` steps an epoch.
+
+    Raises:
+        UserError: they leave none for training.
+    """
+    steps, warmup = recipe.epochs * an_epoch, round(recipe.optim.warmup_epochs * an_epoch)
+    if warmup >= steps:
         raise UserError(
             f"optim.warmup_epochs = {recipe.optim.warmup_epochs} leaves none of the {steps} steps for training; "
             "make it shorter"
         )
-    return Length(samples, steps_an_epoch, steps, warmup_steps)
+    return warmup

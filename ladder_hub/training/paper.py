@@ -1,6 +1,5 @@
 """How far a recipe is from the runs of the paper (arXiv 2211.13844), key by key."""
 
-import json
 import math
 from dataclasses import dataclass
 from functools import cache
@@ -80,9 +79,7 @@ def _distance(recipe: Recipe, method: str, epochs: int) -> tuple[float, ...]:
 
 
 def _flat(recipe: Recipe) -> dict[str, Any]:
-    keys: dict[str, Any] = {}
-    for name, value in json.loads(recipe.model_dump_json()).items():
-        keys.update({f"{name}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {name: value})
+    keys = recipe.dotted()
     keys["levels"] = [f"{level.name} x {level.weight:g}" for level in recipe.ladder]
     keys["learning_rate"] = recipe.learning_rate
     return {key: value for key, value in keys.items() if not key.startswith(_ASIDE)}

@@ -132,15 +132,8 @@ def _recipe_of(folder: Path) -> Recipe:
 
 
 def _check_changes(before: Recipe, now: Recipe) -> None:
-    old, new = _flat(before.model_dump()), _flat(now.model_dump())
+    old, new = before.dotted(), now.dotted()
     changed = [key for key in old if old[key] != new[key] and key not in SAFE_ON_RESUME]
     if changed:
         told = ", ".join(f"{key} (it was {old[key]!r}, now {new[key]!r})" for key in changed)
         raise UserError(f"can't change when a run goes on: {told}; only {', '.join(SAFE_ON_RESUME)} can")
-
-
-def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

@@ -17,6 +17,7 @@ from ladder_hub.recipe import Recipe
 from ladder_hub.training.distributed import World, open_world
 from ladder_hub.training.inputs import Inputs, open_inputs, write_preview
 from ladder_hub.training.layout import Layout, lay_out
+from ladder_hub.training.length import steps_an_epoch
 from ladder_hub.training.log import NoLog, RunLog
 from ladder_hub.training.loop import Loop
 from ladder_hub.training.provenance import provenance
@@ -102,7 +103,7 @@ def _train(asked: Asked, world: World, console: Console) -> Run | None:
         # A checkpoint holds all that `init` gave: a run goes on without it.
         begun = keys.model_copy(update={"init": ""}) if saved else keys
         learner = world.agreed(lambda: build_learner(begun, say=say))
-        steps = inputs.steps_per_epoch(keys.batch_size)
+        steps = steps_an_epoch(keys, len(inputs.train))
         state = world.agreed(lambda: TrainState(keys, learner, world, layout, steps_per_epoch=steps))
         if saved:
             state.load_state_dict(saved)

@@ -19,6 +19,7 @@ from ladder_hub.training.batch_norm import synchronised
 from ladder_hub.training.distributed import World
 from ladder_hub.training.inputs import to_device
 from ladder_hub.training.layout import Layout
+from ladder_hub.training.length import warmup_steps
 from ladder_hub.training.optim import build_lars, build_schedule, target_momentum
 
 
@@ -30,12 +31,6 @@ class TrainState:
     """
 
     def __init__(self, recipe: Recipe, learner: Learner, world: World, layout: Layout, *, steps_per_epoch: int) -> None:
-        warmup_steps = round(recipe.optim.warmup_epochs * steps_per_epoch)
-        if warmup_steps >= recipe.epochs * steps_per_epoch:
-            raise UserError(
-                f"optim.warmup_epochs = {recipe.optim.warmup_epochs} leaves none of the "
-                f"{recipe.epochs * steps_per_epoch} steps for training; make it shorter"
-            )
         self.recipe = recipe
         self.layout = layout
         self.device = world.device
@@ -60,7 +55,7 @@ class TrainState:
             self.optimizer,
             learning_rate=recipe.learning_rate,
             steps=self.steps,
-            warmup_steps=warmup_steps,
+            warmup_steps=warmup_steps(recipe, steps_per_epoch),
         )
         self.momentum = recipe.target.base_momentum
         """Of the target, in the step taken last."""

@@ -106,7 +106,7 @@ def test_link_that_cannot_be_followed(tmp_path):
         ("/train", "train"),
     ],
 )
-def testpublic_name_names_nobody(monkeypatch, root, name):
+def test_public_name_names_nobody(monkeypatch, root, name):
     monkeypatch.setenv("HOME", "/elsewhere/people/bob")
     assert public_name(Path(root)) == name
 

@@ -10,6 +10,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -36,6 +37,28 @@ def bounded(examples: int) -> settings:
         database=None,
         suppress_health_check=list(HealthCheck),
     )
+
+
+def make_odd(path: Path, kind: str) -> None:
+    """Something in a file's place that is none, or nothing where `kind` is absent."""
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "loop":
+            path.symlink_to(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "empty":
+            path.write_bytes(b"")
+        case "not UTF-8":
+            path.write_bytes(b"\xff\xfe")
+        case "huge":
+            with path.open("wb") as file:
+                file.truncate(2**33)
+        case _:
+            assert kind == "absent"
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """An artifact's documents (config, metrics, provenance, recipe): read, or one line that names the file."""
 
 import json
-import os
 import shutil
 import tomllib
 
@@ -18,6 +17,7 @@ from fuzzing import (
     bounded,
     check_message,
     json_values,
+    make_odd,
     places,
     replaced,
     spoilt,
@@ -343,19 +343,7 @@ FILES = [
 def test_a_document_that_is_no_file(copy, name, kind):
     path = copy / name
     path.unlink()
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "folder":
-        path.mkdir()
-    elif kind == "loop":
-        path.symlink_to(path)
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    elif kind == "huge":
-        with path.open("wb") as file:
-            file.truncate(2**27)
-    else:
-        path.write_bytes(b"" if kind == "empty" else b"\xff\xfe")
+    make_odd(path, kind)
     tally = Tally()
     if name == "ladder_heads.safetensors":
         tally.run(lambda: load_heads(copy), path)

@@ -1,6 +1,5 @@
 """Recipe files and overrides: a recipe, or one line that names the file or the key; nothing is run or opened."""
 
-import os
 import sys
 import tomllib
 from contextlib import contextmanager
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from fuzzing import TOML_VALUES, Tally, bounded, check_message, places, replaced, spoilt, toml_values, without
+from fuzzing import TOML_VALUES, Tally, bounded, check_message, make_odd, places, replaced, spoilt, toml_values, without
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -232,17 +231,7 @@ def test_a_chain_of_bases_ends(tmp_path, length):
 @pytest.mark.parametrize("kind", ["pipe", "folder", "loop", "huge", "absent", "device"])
 def test_a_recipe_that_is_no_file(tmp_path, kind):
     path = tmp_path / "r.toml"
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "folder":
-        path.mkdir()
-    elif kind == "loop":
-        path.symlink_to(path)
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    elif kind == "huge":
-        with path.open("wb") as file:
-            file.truncate(2**33)
+    make_odd(path, kind)
     tally = Tally()
     tally.run(lambda: load_recipe(str(path)), path)
     base = tmp_path / "above.toml"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzzing import Tally, at_most_megabytes, at_most_seconds, bounded, check_message
+from fuzzing import Tally, at_most_megabytes, at_most_seconds, bounded, check_message, make_odd
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -262,14 +262,7 @@ def test_duplicated_names_and_names_of_any_bytes_are_taken(tmp_path):
 @pytest.mark.parametrize("kind", ["pipe", "device", "loop", "folder"])
 def test_a_shard_that_is_no_file(tmp_path, kind):
     path = tmp_path / "s.tar"
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    elif kind == "loop":
-        path.symlink_to(path)
-    else:
-        path.mkdir()
+    make_odd(path, kind)
     tally = Tally()
     tally.run(lambda: open_source(str(path), split="train"), path)
     if kind != "loop":  # of which no size can be had; `open_source` has said so by then

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 import torch
-from fuzzing import Tally, at_most_megabytes, at_most_seconds, bounded, check_message
+from fuzzing import Tally, at_most_megabytes, at_most_seconds, bounded, check_message, make_odd
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -224,20 +224,6 @@ def test_a_pickle_with_a_payload_never_runs(tmp_path, protocol, form):
         # The check can fail: whoever unpickles it runs it.
         pickle.loads(path.read_bytes())
         assert mark.exists()
-
-
-def make_odd(path, kind: str) -> None:
-    """Something in a file's place that is none."""
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "folder":
-        path.mkdir()
-    elif kind == "loop":
-        path.symlink_to(path)
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    elif kind == "empty":
-        path.write_bytes(b"")
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "loop", "device", "empty", "absent"])

@@ -163,7 +163,10 @@ def at_step(step: int, rank: int, act: str, *words: str) -> None:
     advance = TrainState.advance
 
     def acting(state: TrainState, micro_batches: Any) -> Any:
-        if state.step == step and int(os.environ["RANK"]) == rank:
+        own = int(os.environ["RANK"])
+        if state.step == step and act == "stop one, lose the other":
+            (stop, lose_worker)[own]()
+        elif state.step == step and own == rank:
             {"stop": stop, "die": die, "freeze": freeze, "lose": lose_worker}[act]()
         return advance(state, micro_batches)
 
@@ -247,6 +250,15 @@ def test_the_first_tells_what_another_met(tmp_path: Path) -> None:
     assert processes.statuses == [1, 1]
     assert "process 1 of 2: a loader process died" in processes.said[0]
     assert processes.said[1] == ""
+
+
+def test_a_wish_to_stop_comes_before_a_failure(tmp_path: Path) -> None:
+    """A signal to the whole group may end another's loader process: the checkpoint is written all the same."""
+    keys = ["data.val=", "data.workers=1", "data.train=shapes:320"]
+    processes = acted(tmp_path / "run", 2, *keys, step=2, rank=-1, act="stop one, lose the other")
+    assert processes.statuses == [75, 75], processes.said
+    assert "stopped by SIGTERM at step" in processes.said[0]
+    assert newest_checkpoint(tmp_path / "run" / "checkpoints") is not None
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_steps_rate_and_checkpoint_are_those_of_a_run(tmp_path: Path) -> None:
     found = planned("quickstart", "device=cpu", *keys)
     recipe = load_recipe("quickstart", keys)
     recipe = recipe.model_copy(update={"precision": "float32"})
-    steps = open_inputs(recipe).steps_per_epoch(recipe.batch_size)
+    steps = len(open_inputs(recipe).train) // recipe.batch_size
     layout = lay_out(batch_size=32, micro_batch=16, batch_norm="auto", processes=1)
     state = TrainState(recipe, build_learner(recipe), World(), layout, steps_per_epoch=steps)
     assert found.length.steps == state.steps
