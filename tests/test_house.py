@@ -28,6 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "settings": {"documents", "errors"},
     "progress": set(),
     "device": {"errors"},
+    "runtime": {"device", "documents", "errors", "weights"},
     "siamese": {"backbone"},
     "data": {"errors"},
     "recipe": {"_shipped", "documents", "errors", "settings", "siamese"},
@@ -46,6 +47,7 @@ ROOMS: dict[str, set[str]] = {
         "models",
         "progress",
         "recipe",
+        "runtime",
         "settings",
     },
     "training": {
@@ -60,6 +62,7 @@ ROOMS: dict[str, set[str]] = {
         "models",
         "progress",
         "recipe",
+        "runtime",
         "settings",
         "siamese",
         "weights",

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ladder_hub._shipped import shipped
 from ladder_hub.errors import UserError
 from ladder_hub.recipe import Recipe, load_recipe, recipe_names
+from ladder_hub.runtime.distributed import World
 from ladder_hub.siamese.levels import LEVELS
-from ladder_hub.training.distributed import World
 from ladder_hub.training.inputs import open_inputs, two_views
 from ladder_hub.training.layout import Layout
 from ladder_hub.training.state import TrainState, build_learner

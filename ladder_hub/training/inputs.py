@@ -17,7 +17,7 @@ from ladder_hub.data.sources import Source, open_source
 from ladder_hub.downstream.knn import check_labels
 from ladder_hub.progress import clock
 from ladder_hub.recipe import Recipe
-from ladder_hub.training.distributed import World
+from ladder_hub.runtime.distributed import World
 from ladder_hub.training.layout import Layout
 from ladder_hub.training.length import steps_an_epoch
 

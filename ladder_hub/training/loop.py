@@ -13,13 +13,13 @@ import torch
 from ladder_hub.data.loader import BadLedger, Batch, TwoViews
 from ladder_hub.errors import RunError, UserError
 from ladder_hub.progress import Display, Task, step_line, step_state
+from ladder_hub.runtime.checkpoint import newest_checkpoint, save_checkpoint
+from ladder_hub.runtime.distributed import FAILED, GO_ON, STOP, World
+from ladder_hub.runtime.log import Log
+from ladder_hub.runtime.signals import Interrupted, StopSignals
 from ladder_hub.siamese.learner import Output
-from ladder_hub.training.checkpoint import newest_checkpoint, save_checkpoint
-from ladder_hub.training.distributed import FAILED, GO_ON, STOP, World
 from ladder_hub.training.inputs import Inputs, two_views
-from ladder_hub.training.log import Log
 from ladder_hub.training.monitors import Spread, moments, spread
-from ladder_hub.training.signals import Interrupted, StopSignals
 from ladder_hub.training.state import TrainState
 from ladder_hub.training.watch import Watch
 

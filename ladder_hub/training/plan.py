@@ -12,9 +12,9 @@ from ladder_hub.data.sources import Source
 from ladder_hub.errors import UserError
 from ladder_hub.progress import Display
 from ladder_hub.recipe import Recipe
+from ladder_hub.runtime.distributed import World
 from ladder_hub.siamese.learner import Learner
 from ladder_hub.training.devices import Device
-from ladder_hub.training.distributed import World
 from ladder_hub.training.flops import Flops, count_flops
 from ladder_hub.training.layout import Layout, lay_out
 from ladder_hub.training.length import Length, known_images, length

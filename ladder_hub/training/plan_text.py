@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ladder_hub.progress import clock
-from ladder_hub.training.checkpoint import KEPT
+from ladder_hub.runtime.checkpoint import KEPT
 from ladder_hub.training.paper import DEVICES, EPOCHS, HOURS, Difference
 from ladder_hub.training.plan import Plan
 

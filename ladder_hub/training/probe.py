@@ -12,8 +12,8 @@ from ladder_hub.data.loader import Batch, TwoViews
 from ladder_hub.data.sources import Source, open_source
 from ladder_hub.device import autocast
 from ladder_hub.recipe import Recipe
+from ladder_hub.runtime.distributed import World
 from ladder_hub.siamese.learner import Learner
-from ladder_hub.training.distributed import World
 from ladder_hub.training.inputs import to_device, two_views
 from ladder_hub.training.layout import Layout
 from ladder_hub.training.state import build_learner

@@ -1,22 +1,14 @@
 """How a run goes on: which run and which keys were asked for, and what it has left to go on from."""
 
-import contextlib
-import os
-import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ladder_hub.errors import UserError
 from ladder_hub.recipe import Recipe, load_recipe
-from ladder_hub.training.checkpoint import CheckpointError, load_checkpoint, newest_checkpoint
+from ladder_hub.runtime.checkpoint import CheckpointError, load_checkpoint, newest_checkpoint
 from ladder_hub.training.inputs import Inputs
-
-try:
-    import fcntl
-except ImportError:  # Windows has none: two processes in one folder are not noticed there
-    fcntl = None  # type: ignore[assignment]
 
 SAFE_ON_RESUME = (
     "data.train",
@@ -85,30 +77,6 @@ def read_state(path: Path, inputs: Inputs) -> dict[str, Any]:
             f"(digest {now['digest'][:12]}), then {before['count']} ({before['digest'][:12]})"
         )
     return state
-
-
-@contextlib.contextmanager
-def sole_user(folder: Path) -> Iterator[None]:
-    """Hold a run's folder: two processes would write each other's checkpoints.
-
-    A POSIX lock, which the system takes back however the process ends, and which loader processes don't inherit.
-
-    Raises:
-        UserError: another process holds it.
-    """
-    with (folder / ".lock").open("a+") as file:
-        if fcntl is not None:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                file.seek(0)
-                raise UserError(f"{folder} is in use by {file.read().strip() or 'another process'}") from None
-            except OSError:  # a file system without locks
-                pass
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        yield
 
 
 def _auto(now: Recipe) -> Asked:

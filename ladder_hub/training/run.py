@@ -14,17 +14,18 @@ from ladder_hub.device import pick_precision
 from ladder_hub.errors import UserError
 from ladder_hub.progress import Display
 from ladder_hub.recipe import Recipe
-from ladder_hub.training.distributed import World, open_world
+from ladder_hub.runtime.distributed import World, open_world
+from ladder_hub.runtime.lock import sole_user
+from ladder_hub.runtime.log import NoLog, RunLog
+from ladder_hub.runtime.signals import StopSignals
 from ladder_hub.training.inputs import Inputs, open_inputs, write_preview
 from ladder_hub.training.layout import Layout, lay_out
 from ladder_hub.training.length import steps_an_epoch
-from ladder_hub.training.log import NoLog, RunLog
 from ladder_hub.training.loop import Loop
 from ladder_hub.training.provenance import provenance
 from ladder_hub.training.result import measure, publish
-from ladder_hub.training.resume import Asked, asked_for, last_state, read_state, sole_user
+from ladder_hub.training.resume import Asked, asked_for, last_state, read_state
 from ladder_hub.training.scoring import score_if_due
-from ladder_hub.training.signals import StopSignals
 from ladder_hub.training.state import TrainState, build_learner
 from ladder_hub.weights import write_whole
 

@@ -14,9 +14,9 @@ from ladder_hub.device import autocast, seed_everything
 from ladder_hub.errors import RunError, UserError
 from ladder_hub.models import create_model, resolve
 from ladder_hub.recipe import Recipe
+from ladder_hub.runtime.batch_norm import synchronised
+from ladder_hub.runtime.distributed import World
 from ladder_hub.siamese.learner import Learner, Output
-from ladder_hub.training.batch_norm import synchronised
-from ladder_hub.training.distributed import World
 from ladder_hub.training.inputs import to_device
 from ladder_hub.training.layout import Layout
 from ladder_hub.training.length import warmup_steps

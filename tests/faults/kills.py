@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from processes import LIMIT, Processes, command
 
-from ladder_hub.training.checkpoint import newest_checkpoint
-from ladder_hub.training.log import read_log
+from ladder_hub.runtime.checkpoint import newest_checkpoint
+from ladder_hub.runtime.log import read_log
 
 RUN = ["recipe=tiny64_ladder_dense", "model.backbone=test_resnet", "heads.hidden=32", "heads.out=16", "batch_size=8"]
 RUN += ["data.image_size=32", "data.train=shapes:32", "data.val=shapes:16", "epochs=6", "optim.warmup_epochs=1"]

@@ -10,7 +10,7 @@ import pytest
 from kills import RUN, begin, end, kill_many, whole_run
 from processes import Processes, command
 
-from ladder_hub.training.checkpoint import load_checkpoint, newest_checkpoint
+from ladder_hub.runtime.checkpoint import load_checkpoint, newest_checkpoint
 from ladder_hub.training.state import TrainState
 
 KILLS = int(os.environ.get("LADDER_HUB_KILLS", "4"))

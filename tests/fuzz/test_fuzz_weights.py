@@ -12,7 +12,7 @@ from fuzzing import Tally, at_most_megabytes, at_most_seconds, bounded, check_me
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ladder_hub.training.checkpoint import CheckpointError, load_checkpoint, newest_checkpoint, save_checkpoint
+from ladder_hub.runtime.checkpoint import CheckpointError, load_checkpoint, newest_checkpoint, save_checkpoint
 from ladder_hub.weights import WeightsError, load_tensors, read_header, save_canonical, tensor_digest
 
 TENSORS = {

@@ -17,11 +17,11 @@ from processes import LIMIT, Processes, command, free_port, slurm_variables, tor
 from safetensors.torch import load_file
 
 from ladder_hub.recipe import load_recipe
-from ladder_hub.training.checkpoint import load_checkpoint, newest_checkpoint
-from ladder_hub.training.distributed import open_world
+from ladder_hub.runtime.checkpoint import load_checkpoint, newest_checkpoint
+from ladder_hub.runtime.distributed import open_world
+from ladder_hub.runtime.log import read_log
 from ladder_hub.training.inputs import open_inputs, two_views
 from ladder_hub.training.layout import lay_out
-from ladder_hub.training.log import read_log
 from ladder_hub.training.state import TrainState, build_learner
 
 SMALL = ["model.backbone=test_resnet", "heads.hidden=32", "heads.out=16", "data.image_size=32", "batch_size=32"]

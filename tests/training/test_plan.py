@@ -12,8 +12,8 @@ from rich.console import Console
 
 from ladder_hub.errors import UserError
 from ladder_hub.recipe import load_recipe, recipe_names
+from ladder_hub.runtime.distributed import World
 from ladder_hub.training import plan as room
-from ladder_hub.training.distributed import World
 from ladder_hub.training.flops import count_flops
 from ladder_hub.training.inputs import open_inputs
 from ladder_hub.training.layout import lay_out

@@ -18,11 +18,11 @@ from ladder_hub.artifact import write_artifact
 from ladder_hub.backbone import build_backbone
 from ladder_hub.errors import RunError, UserError
 from ladder_hub.recipe import load_recipe
-from ladder_hub.training.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
-from ladder_hub.training.distributed import World
+from ladder_hub.runtime.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from ladder_hub.runtime.distributed import World
+from ladder_hub.runtime.log import read_log
 from ladder_hub.training.inputs import open_inputs, two_views
 from ladder_hub.training.layout import Layout
-from ladder_hub.training.log import read_log
 from ladder_hub.training.run import train
 from ladder_hub.training.state import TrainState, build_learner
 

@@ -9,7 +9,7 @@ from ladder_hub.data.loader import Batch
 from ladder_hub.device import seed_everything
 from ladder_hub.errors import RunError, UserError
 from ladder_hub.recipe import load_recipe
-from ladder_hub.training.distributed import World
+from ladder_hub.runtime.distributed import World
 from ladder_hub.training.inputs import open_inputs, to_device, two_views
 from ladder_hub.training.layout import Layout
 from ladder_hub.training.state import TrainState, build_learner

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ladder_hub.errors import RunError
-from ladder_hub.training.checkpoint import CheckpointError, load_checkpoint, newest_checkpoint, save_checkpoint
+from ladder_hub.runtime.checkpoint import CheckpointError, load_checkpoint, newest_checkpoint, save_checkpoint
 
 
 def test_newest_two_are_kept(tmp_path) -> None:

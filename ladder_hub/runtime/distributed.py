@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ladder_hub.device import pick_device
 from ladder_hub.errors import RunError, UserError
-from ladder_hub.training.cluster import Place, find_place
+from ladder_hub.runtime.cluster import Place, find_place
 
 Result = TypeVar("Result")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ladder_hub.errors import UserError
-from ladder_hub.training.cluster import Place, find_place, first_host
+from ladder_hub.runtime.cluster import Place, find_place, first_host
 
 SLURM = {"SLURM_NTASKS": "8", "SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_JOB_ID": "4711", "SLURM_STEP_ID": "2"}
 STEP = {**SLURM, "SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_NODELIST": "gpu[07-08]"}

@@ -1,6 +1,6 @@
 """BatchNorm over all processes: torch's where it has it (CUDA), the same formula where it has not (CPU)."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -8,7 +8,7 @@ from timm.layers import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ladder_hub.siamese.learner import Learner
+Net = TypeVar("Net", bound=nn.Module)
 
 
 class _Sum(torch.autograd.Function):
@@ -66,12 +66,12 @@ class _SynchronisedAct(_Synchronised):
         return self.act(self.drop(super().forward(x)))
 
 
-def synchronised(learner: Learner, device: torch.device) -> Learner:
-    """Every BatchNorm of the learner takes its statistics over all processes; state keys stay as they were."""
+def synchronised(network: Net, device: torch.device) -> Net:
+    """Every BatchNorm of the network takes its statistics over all processes; state keys stay as they were."""
     if device.type == "cuda":
-        return convert_sync_batchnorm(learner)
-    for module in learner.modules():
+        return convert_sync_batchnorm(network)
+    for module in network.modules():
         if isinstance(module, _BatchNorm):
             # Not torch's class for it: DistributedDataParallel refuses that one on a CPU.
             module.__class__ = _SynchronisedAct if isinstance(module, BatchNormAct2d) else _Synchronised
-    return learner
+    return network

@@ -2,7 +2,7 @@
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ladder_hub.training.log import RunLog, read_log
+from ladder_hub.runtime.log import RunLog, read_log
 
 
 def record(step: int) -> dict:

@@ -1,0 +1,1 @@
+"""What any long run stands on: processes, checkpoints, signals, the log, and a folder of its own."""
