@@ -6,8 +6,6 @@ word is a string). What is loaded is frozen, complete and enough to run again (`
 
 import hashlib
 import json
-import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -15,20 +13,14 @@ from typing import Annotated, Any, Literal, Self
 import tomli_w
 from pydantic import Field, model_validator
 
-from ladder_hub._shipped import shipped
-from ladder_hub.documents import plain, read_text, shown
-from ladder_hub.errors import UserError
-from ladder_hub.settings import Section, apply_override, nearest, validated
+from ladder_hub.recipe_files import load, names
+from ladder_hub.settings import Section, nearest
 from ladder_hub.siamese.levels import LEVELS, Level, Loss, Stage
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Range = tuple[Positive, Positive]
-
-
-class RecipeError(UserError):
-    """A recipe that isn't there or can't be read."""
 
 
 class LevelKeys(Section):
@@ -237,13 +229,9 @@ _NOT_IN_FINGERPRINT: Any = {
 }
 
 
-_LONGEST_CHAIN = 16
-_BASE_NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
-
-
 def recipe_names() -> list[str]:
-    """Every shipped recipe that can be run, sorted (`base.toml` and other parts are not)."""
-    return sorted(path.stem for path in shipped("recipes").glob("*.toml") if "description" in _read(path))
+    """Every shipped recipe that can be trained, sorted."""
+    return names()
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -253,64 +241,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: no such recipe, or not TOML.
         SettingError: an unknown key, or a value that its key can't have; the message says what was expected.
     """
-    path = _find(name)
-    keys = _inherit(path, seen=())
-    keys.setdefault("name", path.stem)
-    for override in overrides:
-        apply_override(keys, override, Recipe)
-    return validated(Recipe, keys, where=str(path))
-
-
-def _find(name: str) -> Path:
-    if name.endswith(".toml"):
-        try:
-            path = Path(name).expanduser()
-            there = path.is_file()
-        except (OSError, RuntimeError):  # a name too long, a folder that may not be entered, an unknown ~user
-            there = False
-        if not there:
-            raise RecipeError(f"no recipe file at {plain(name)}")
-        return path
-    if name not in recipe_names():
-        raise RecipeError(f"no recipe {shown(name)}{nearest(name, recipe_names())}; `ladder-hub recipes` lists all")
-    return shipped("recipes") / f"{name}.toml"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    text = read_text(path, RecipeError)
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise RecipeError(f"{path} is not TOML: it is nested too deeply") from None
-    except ValueError as error:  # tomllib's own, and Python's for a number of thousands of digits
-        raise RecipeError(f"{path} is not TOML: {error}") from None
-
-
-def _inherit(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    if path.resolve() in seen:
-        raise RecipeError(f"{path}: `base` leads back to this file")
-    if len(seen) >= _LONGEST_CHAIN:
-        raise RecipeError(f"{path}: more than {_LONGEST_CHAIN} recipes build on each other through `base`")
-    keys = _read(path)
-    base = keys.pop("base", None)
-    if base is None:
-        return keys
-    # A recipe reads nothing but its neighbours and ours, wherever it came from.
-    if not isinstance(base, str) or not _BASE_NAME.fullmatch(base):
-        raise RecipeError(f"{path}: base = {shown(base)} is no recipe's name; give it without folder and .toml")
-    beside = path.parent / f"{base}.toml"
-    source = beside if beside.is_file() else shipped("recipes") / f"{base}.toml"
-    if not source.is_file():
-        raise RecipeError(f"{path}: base = {base!r} is neither beside it nor among the shipped recipes")
-    return _merged(_inherit(source, (*seen, path.resolve())), keys)
-
-
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
+    return load(Recipe, name, overrides)
 
 
 def _check_method(recipe: Recipe) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from ladder_hub._shipped import shipped
 from ladder_hub.errors import UserError
-from ladder_hub.recipe import Recipe, RecipeError, load_recipe, recipe_names
+from ladder_hub.recipe import Recipe, load_recipe, recipe_names
+from ladder_hub.recipe_files import RecipeError
 
 NAMES = recipe_names()
 DOCUMENTS = [tomllib.loads(load_recipe(name).to_toml()) for name in ("byol_100e", "ladder_dense_400e", "quickstart")]
