@@ -8,12 +8,13 @@ import copy
 import difflib
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import timm
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
 from ladder_hub.errors import UserError
@@ -52,6 +53,25 @@ def build_pretrained(name: str, cfg: Mapping[str, Any], *, pretrained: bool = Tr
     if kwargs.get("features_only") and kwargs.get("out_indices") is None:
         kwargs["out_indices"] = tuple(stage_indices(plan, name).values())
     return _build(name, pretrained=pretrained, pretrained_cfg=dict(cfg), **{**_any_size(plan), **kwargs})
+
+
+def published_cfg(name: str) -> dict[str, Any]:
+    """What timm's own weights are and where they lie, for `build_pretrained`.
+
+    Args:
+        name: A timm architecture with or without the tag of its weights: `resnet50.a1_in1k`, `resnet50`.
+
+    Raises:
+        BackboneError: timm publishes no such weights.
+    """
+    try:
+        cfg = get_pretrained_cfg(name)
+    except RuntimeError:
+        cfg = None
+    if cfg is None or not cfg.has_weights:
+        tags = ", ".join(timm.list_pretrained(f"{name.split('.')[0]}.*")[:4]) or "none of this architecture"
+        raise BackboneError(f"timm publishes no weights {name!r}; it has {tags}")
+    return cfg.to_dict()
 
 
 def skeleton(name: str, **kwargs: Any) -> nn.Module:
@@ -120,12 +140,44 @@ def pyramid(model: nn.Module, images: Tensor, stages: Sequence[str] = STAGE_NAME
 def outside_pyramid(model: nn.Module, stages: Sequence[str]) -> list[str]:
     """Names of the parameters that no map of `stages` depends on: a classifier's norm, or the stages above.
 
-    They would get no gradient. Found by a pass without numbers (meta tensors) through a copy.
+    They would get no gradient.
     """
+    return _idle(model, lambda network, images: list(pyramid(network, images, stages).values()))
+
+
+def deepest(model: nn.Module, count: int) -> list[tuple[int, int]]:
+    """(channels, stride) of the last `count` maps; with an `output_stride` several share one."""
+    return [(info["num_chs"], info["reduction"]) for info in _feature_info(model)[-count:]]
+
+
+def deepest_maps(model: nn.Module, images: Tensor, count: int) -> list[Tensor]:
+    """The last `count` maps, as `pyramid` gives the stages, whatever their strides.
+
+    Args:
+        model: From `build_backbone` or `create_model`, whole or with `features_only`, in train or eval mode.
+        images: (B, 3, H, W), normalised.
+        count: How many.
+
+    Returns:
+        (B, C, ceil(H / stride), ceil(W / stride)) each, the deepest last.
+    """
+    maps = len(_feature_info(model))
+    wanted = list(range(maps - count, maps))
+    by_index = _maps(model, images, wanted)
+    return [by_index[index] for index in wanted]
+
+
+def outside_deepest(model: nn.Module, count: int) -> list[str]:
+    """Names of the parameters that none of the last `count` maps depends on; see `outside_pyramid`."""
+    return _idle(model, lambda network, images: deepest_maps(network, images, count))
+
+
+def _idle(model: nn.Module, maps: Callable[[nn.Module, Tensor], list[Tensor]]) -> list[str]:
+    """Found by a pass without numbers (meta tensors) through a copy."""
     copied = copy.deepcopy(model).to("meta").requires_grad_(True).train()
     size = getattr(model, "pretrained_cfg", {}).get("input_size", (3, 224, 224))
-    maps = pyramid(copied, torch.empty(2, *size, device="meta"), stages)
-    torch.stack([m.sum() for m in maps.values()]).sum().backward()
+    found = maps(copied, torch.empty(2, *size, device="meta"))
+    torch.stack([m.sum() for m in found]).sum().backward()
     return [name for name, parameter in copied.named_parameters() if parameter.grad is None]
 
 

@@ -88,10 +88,10 @@ class Task:
 
 
 def step_state(record: dict[str, Any]) -> str:
-    """What a logging step found: total and level losses, the lowest spread of any head, speed."""
+    """What a logging step found: total and single losses, the lowest spread of any head where there are, speed."""
     losses = "  ".join(f"{name} {value:.3f}" for name, value in record["losses"].items())
-    spread, speed = min(record["std"].values()), record["samples_per_second"]
-    return f"loss {record['loss']:.3f}  {losses}  std {spread:.2f}  {speed:6.1f} img/s"
+    spread = f"  std {min(record['std'].values()):.2f}" if "std" in record else ""
+    return f"loss {record['loss']:.3f}  {losses}{spread}  {record['samples_per_second']:6.1f} img/s"
 
 
 def step_line(record: dict[str, Any], *, epochs: int, steps: int, seconds_left: float) -> str:

@@ -6,21 +6,27 @@ word is a string). What is loaded is frozen, complete and enough to run again (`
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import tomli_w
 from pydantic import Field, model_validator
 
+from ladder_hub.documents import shown
 from ladder_hub.recipe_files import load, names
 from ladder_hub.settings import Section, nearest
 from ladder_hub.siamese.levels import LEVELS, Level, Loss, Stage
 
-Positive = Annotated[float, Field(gt=0)]
+# Upper bounds keep products finite and a slip of the keyboard from asking for terabytes; no setting comes near them.
+Positive = Annotated[float, Field(gt=0, le=1e6)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Width = Annotated[int, Field(ge=1, le=2**16)]
 Range = tuple[Positive, Positive]
+
+
+_FOLDER = re.compile(r"[^./\\][^/\\]{0,99}")
 
 
 class LevelKeys(Section):
@@ -41,11 +47,11 @@ class ModelKeys(Section):
 class HeadKeys(Section):
     """`[heads]`: projectors and predictors, the same sizes on every level."""
 
-    hidden: Count
+    hidden: Width
     """Width of the hidden layer."""
-    out: Count
+    out: Width
     """Width of the projection."""
-    grid: Count
+    grid: Annotated[int, Field(ge=1, le=256)]
     """Dense levels: a map of more than grid x grid cells is average-pooled to grid x grid."""
 
 
@@ -62,9 +68,9 @@ class OptimKeys(Section):
     base_lr: Positive
     """Learning rate for 256 images; the run uses base_lr * batch_size / 256."""
     momentum: Fraction
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
     trust_coefficient: Positive
-    warmup_epochs: Annotated[float, Field(ge=0)]
+    warmup_epochs: Annotated[float, Field(ge=0, le=1e9)]
 
 
 class DataKeys(Section):
@@ -73,13 +79,19 @@ class DataKeys(Section):
     train: str
     val: str = ""
     """Labelled images for kNN; empty: none is measured."""
-    image_size: Annotated[int, Field(ge=32)]
+    image_size: Annotated[int, Field(ge=32, le=8192)]
     """Side of a view in pixels."""
     crop_pct: Annotated[float, Field(gt=0, le=1)]
     """Evaluation: the centre crop takes this share of the shorter side."""
+    samples: Annotated[int, Field(ge=0, le=10**12)] = 0
+    """Streams: images an epoch. Else 0: the data says."""
+    buffer: Count = 2048
+    """Streams: undecoded images among which each process draws its next."""
+    license: str = ""
+    """License of the images, for the card; nothing is published before it is stated."""
     max_bad: Fraction = 0.01
     """Share of images that may fail to decode before the run stops."""
-    workers: Annotated[int, Field(ge=-1)] = -1
+    workers: Annotated[int, Field(ge=-1, le=1024)] = -1
     """Loader processes; -1: one a core, at most 8."""
 
 
@@ -117,7 +129,7 @@ class ViewKeys(Section):
 class KnnKeys(Section):
     """`[knn]`: nearest neighbours on frozen features, where the data has labels."""
 
-    every: Annotated[int, Field(ge=0)]
+    every: Annotated[int, Field(ge=0, le=10**9)]
     """Epochs between two measurements while training; 0: only at the end."""
     k: Count = 20
     temperature: Positive = 0.07
@@ -138,13 +150,14 @@ class Recipe(Section):
     """The whole experiment. See the comments in `recipes/base.toml` for every choice and its source."""
 
     name: str
+    """Decides the run's folder where `out` does not."""
     description: str
     method: str
     levels: tuple[LevelKeys, ...] = ()
     epochs: Count
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Annotated[int, Field(ge=2, le=2**24)]
     """Images an optimiser step, over all devices."""
-    micro_batch: Annotated[int, Field(ge=2)]
+    micro_batch: Annotated[int, Field(ge=2, le=2**24)]
     """At most so many images a forward pass on each process; see `training/layout.py`."""
     batch_norm: Literal["auto", "sync", "ghost"]
     """`sync`: statistics of a pass over all processes; `ghost`: on each by itself; `auto`: sync where several are."""
@@ -153,6 +166,10 @@ class Recipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     precision: Literal["auto", "bf16", "float32", "float64"]
     """Of the passes; weights are float32. float64, weights too: to check the mathematics."""
+    compile: bool = False
+    """Compile the networks by torch.compile; where that fails the run goes on without it."""
+    checkpoint_activations: bool = False
+    """Compute the backbone's activations again in the backward pass instead of keeping them."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, ..."""
     out: str = ""
@@ -174,6 +191,8 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _check_method(self)
+        if not _FOLDER.fullmatch(self.name):
+            raise ValueError(f"name: no folder can be called {shown(self.name)}; leave out / and \\ and a dot in front")
         if self.optim.warmup_epochs >= self.epochs:
             raise ValueError(f"optim.warmup_epochs: {self.optim.warmup_epochs} must be below epochs = {self.epochs}")
         return self
@@ -190,20 +209,9 @@ class Recipe(Section):
         """Peak learning rate: base_lr * batch_size / 256."""
         return self.optim.base_lr * self.batch_size / 256
 
-    def to_toml(self) -> str:
-        """The resolved recipe; `load_recipe` reads it back to an equal one."""
-        return tomli_w.dumps(json.loads(self.model_dump_json()))
-
-    def dotted(self) -> dict[str, Any]:
-        """Every key with its value as JSON has it, nested ones dotted as an override names them."""
-        flat: dict[str, Any] = {}
-        for key, value in json.loads(self.model_dump_json()).items():
-            flat |= {f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value}
-        return flat
-
     def published(self) -> Self:
         """The recipe as an artifact carries it: without this machine's device and folders."""
-        data = self.data.model_copy(update={"train": Path(self.data.train).name, "val": Path(self.data.val).name})
+        data = self.data.model_copy(update={"train": _last_part(self.data.train), "val": _last_part(self.data.val)})
         init = self.init if self.init.startswith("hf-hub:") else Path(self.init.removeprefix("local-dir:")).name
         return self.model_copy(update={"out": "", "device": "auto", "data": data, "init": init})
 
@@ -219,14 +227,23 @@ class Recipe(Section):
 _NOT_IN_FINGERPRINT: Any = {
     "name": True,
     "description": True,
+    "compile": True,
+    "checkpoint_activations": True,
     "device": True,
     "out": True,
     "license": True,
     "timeout": True,
     "log": True,
-    "data": {"train", "val", "workers"},
+    "data": {"train", "val", "workers", "license"},
     "views": {"preview"},
 }
+
+
+def _last_part(images: str) -> str:
+    """The images' own name, without their folder, and without what an address or a command may keep secret."""
+    if images.lower().startswith("pipe:"):
+        return "pipe:"
+    return Path(images.partition("?")[0] if "://" in images else images).name
 
 
 def recipe_names() -> list[str]:

@@ -26,9 +26,15 @@ class RecipeError(UserError):
     """A recipe that isn't there or can't be read."""
 
 
+def descriptions(kind: Kind = "") -> dict[str, str]:
+    """Every shipped recipe of a kind that can be run, sorted, and what it says of itself (`base.toml` is none)."""
+    read = {path.stem: _read(path) for path in sorted((shipped("recipes") / kind).glob("*.toml"))}
+    return {name: str(keys["description"]) for name, keys in read.items() if "description" in keys}
+
+
 def names(kind: Kind = "") -> list[str]:
-    """Every shipped recipe of a kind that can be run, sorted (`base.toml` and other parts are not)."""
-    return sorted(path.stem for path in (shipped("recipes") / kind).glob("*.toml") if "description" in _read(path))
+    """Every shipped recipe of a kind that can be run, sorted."""
+    return list(descriptions(kind))
 
 
 def load(schema: type[Schema], name: str, overrides: Sequence[str] = (), *, kind: Kind = "") -> Schema:

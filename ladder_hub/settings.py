@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
+import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ladder_hub.documents import depth, has_controls, plain, shown
@@ -31,6 +32,17 @@ class Section(BaseModel):
     """A table of the recipe: unknown keys refused, no silent conversions, no infinities, immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    def to_toml(self) -> str:
+        """As a file; read back it is equal."""
+        return tomli_w.dumps(json.loads(self.model_dump_json()))
+
+    def dotted(self) -> dict[str, Any]:
+        """Every key with its value as JSON has it, nested ones dotted as an override names them."""
+        flat: dict[str, Any] = {}
+        for key, value in json.loads(self.model_dump_json()).items():
+            flat |= {f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value}
+        return flat
 
 
 Schema = TypeVar("Schema", bound=Section)

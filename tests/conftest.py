@@ -23,3 +23,25 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real images at {folder}; LADDER_HUB_TEST_DATA names another folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def running_hub():
+    """A loopback Hub, and processes that ask it: (`FakeHub`, `Clients`)."""
+    from fake_hub import Clients, FakeHub
+
+    with FakeHub() as hub, Clients(hub.endpoint) as clients:
+        yield hub, clients
+
+
+@pytest.fixture
+def hub(running_hub):
+    """The loopback Hub, empty."""
+    running_hub[0].forget()
+    return running_hub[0]
+
+
+@pytest.fixture
+def clients(running_hub):
+    """Where processes that ask the Hub are started."""
+    return running_hub[1]

@@ -32,11 +32,25 @@ ROOMS: dict[str, set[str]] = {
     "siamese": {"backbone"},
     "data": {"errors"},
     "recipe_files": {"_shipped", "documents", "errors", "settings"},
-    "recipe": {"recipe_files", "settings", "siamese"},
+    "recipe": {"documents", "recipe_files", "settings", "siamese"},
     # publishing
     "curves": set(),
     "card": {"__init__", "backbone", "documents", "recipe"},
-    "artifact": {"__init__", "backbone", "card", "curves", "documents", "errors", "models", "recipe", "weights"},
+    "imported_card": {"card", "documents"},
+    "artifact": {
+        "__init__",
+        "backbone",
+        "card",
+        "curves",
+        "documents",
+        "errors",
+        "imported_card",
+        "models",
+        "recipe",
+        "weights",
+    },
+    # weights in and out of other tools' files
+    "formats": {"artifact", "backbone", "documents", "errors", "models", "pyramid", "settings", "weights"},
     # judging
     "downstream": {
         "__init__",
@@ -44,13 +58,16 @@ ROOMS: dict[str, set[str]] = {
         "backbone",
         "data",
         "device",
+        "documents",
         "errors",
         "models",
         "progress",
+        "receipt",
         "recipe",
         "recipe_files",
         "runtime",
         "settings",
+        "weights",
     },
     "training": {
         "__init__",
@@ -71,7 +88,7 @@ ROOMS: dict[str, set[str]] = {
         "weights",
     },
     "info": {"artifact", "backbone", "card", "documents", "models", "registry"},
-    "cli": {"errors", "recipe", "training", "downstream", "registry", "info"},
+    "cli": {"errors", "recipe_files", "training", "downstream", "registry", "info", "formats"},
 }
 
 

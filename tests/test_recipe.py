@@ -79,6 +79,8 @@ def test_what_is_published_names_no_folder_of_this_machine() -> None:
     )
     assert "home" not in recipe.published().to_toml()
     assert recipe.published().data.train == "train-{0..3}.tar"
+    for address in ("https://me:secret@h/a/t.tar?key=secret", "pipe:curl -H 'Key: secret' https://h/t.tar"):
+        assert "secret" not in load_recipe("byol_200e", [f"data.train={address}"]).published().to_toml()
 
 
 def test_a_ladder_of_ones_own(tmp_path) -> None:
@@ -101,6 +103,10 @@ def test_a_ladder_of_ones_own(tmp_path) -> None:
         (["epochs=1.5"], "epochs: input should be a valid integer"),
         (["epochs=0"], "epochs: input should be greater than or equal to 1, got 0"),
         (["optim.base_lr=nan"], "optim.base_lr: input should be a finite number"),
+        (["optim.base_lr=1e308"], "optim.base_lr: input should be less than or equal to 1000000"),
+        (["heads.hidden=10000000"], "heads.hidden: input should be less than or equal to 65536"),
+        (["name=../../x"], "name: no folder can be called '../../x'"),
+        (["name=.hidden"], "name: no folder can be called '.hidden'"),
         (["epochs"], "'epochs' is not key=value"),
         (["data=3"], "data is a table; set one of its keys: data.train"),
         (["epochs.x=3"], "epochs.x: epochs is a value, not a table"),

@@ -1,12 +1,25 @@
 """Images that can't be decoded: replaced, counted, named, and too many of them stop the run."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
 
 import torch
 
 from ladder_hub.data.chance import stand_in
 from ladder_hub.data.image_source import BadImage, Source
+from ladder_hub.data.picture import Picture
 from ladder_hub.errors import RunError
+
+Made = TypeVar("Made")
+
+
+class Listed(Protocol):
+    """What is asked of a source here: how many, and what it is called."""
+
+    spec: str
+
+    def __len__(self) -> int: ...
+
 
 _TRIES = 16
 _NAMED = 5
@@ -23,10 +36,33 @@ def image_or_stand_in(source: Source, index: int) -> tuple[torch.Tensor, int, li
     Raises:
         RunError: sixteen of them, or all there are, can't be decoded; up to five are named.
     """
+    return first_sound(source, index, source.image)
+
+
+def picture_or_stand_in(
+    source: Source, index: int, use: Callable[[Picture], Made]
+) -> tuple[Made, int, list[tuple[str, str]]]:
+    """Likewise, for a picture that is decoded while it is used: `use` may raise ValueError.
+
+    Returns:
+        What `use` makes of it, its index, and (key, reason) of those that could not be decoded.
+    """
+
+    def made(place: int) -> Made:
+        try:
+            return use(source.picture(place))
+        except ValueError as error:
+            raise BadImage(source.key(place), str(error)) from None
+
+    return first_sound(source, index, made)
+
+
+def first_sound(source: Listed, index: int, make: Callable[[int], Made]) -> tuple[Made, int, list[tuple[str, str]]]:
+    """Likewise, for what `make` makes of an index; it raises BadImage where another should stand in."""
     bad: list[tuple[str, str]] = []
     for place in _places(len(source), index):
         try:
-            return source.image(place), place, bad
+            return make(place), place, bad
         except BadImage as error:
             bad.append((error.key, error.reason))
     raise RunError(f"{len(bad)} images tried for one place in {source.spec} can't be decoded: {_named(bad)}")

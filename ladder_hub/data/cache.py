@@ -20,9 +20,15 @@ _PART = ".partial"
 _STALE_SECONDS = 24 * 3600
 
 
+def cache_folder() -> Path:
+    """Where all of it lies; it need not exist yet."""
+    named = os.environ.get("LADDER_HUB_CACHE")
+    return Path(named) if named else Path("~/.cache/ladder-hub").expanduser()
+
+
 def load_arrays(name: str) -> dict[str, np.ndarray] | None:
     """The arrays kept under a name; None where there are none, or what is there is torn or not ours."""
-    path = _folder() / f"{name}.npz"
+    path = cache_folder() / f"{name}.npz"
     try:
         if not path.is_file():  # a pipe would be waited for
             return None
@@ -36,7 +42,7 @@ def load_arrays(name: str) -> dict[str, np.ndarray] | None:
 def save_arrays(name: str, arrays: dict[str, np.ndarray]) -> None:
     """Keep arrays under a name."""
     with contextlib.suppress(OSError):  # a cache that can't be written costs seconds, not the run
-        folder = _folder()
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         _remove_stale(folder)
         with tempfile.NamedTemporaryFile(dir=folder, suffix=_PART, delete=False) as file:
@@ -80,11 +86,6 @@ def _check_sizes(path: Path) -> None:
                 shape, _, dtype = np.lib.format.read_array_header_1_0(file)
                 if dtype.hasobject or math.prod(shape) * dtype.itemsize != entry.file_size - file.tell():
                     raise ValueError(f"{entry.filename} has another size than its header says")
-
-
-def _folder() -> Path:
-    named = os.environ.get("LADDER_HUB_CACHE")
-    return Path(named) if named else Path("~/.cache/ladder-hub").expanduser()
 
 
 def _remove_stale(folder: Path) -> None:

@@ -6,7 +6,7 @@ resumed run, another number of workers or another world size sees the same numbe
 
 import numpy as np
 
-_ORDER, _VIEW, _STAND_IN = 0, 1, 2
+_ORDER, _VIEW, _STAND_IN, _STREAM = 0, 1, 2, 3
 _MASK = 2**64 - 1
 
 
@@ -20,6 +20,11 @@ def order(n: int, *, seed: int, epoch: int) -> np.ndarray:
 def view_generator(*, seed: int, epoch: int, index: int, view: int) -> np.random.Generator:
     """The generator of one image's one view in one epoch."""
     return np.random.Generator(_philox(seed, _VIEW, (epoch, index, view)))
+
+
+def stream_generator(*, seed: int, epoch: int, rank: int) -> np.random.Generator:
+    """The generator that shuffles what one process reads of a stream in one epoch."""
+    return np.random.Generator(_philox(seed, _STREAM, (epoch, rank, 0)))
 
 
 def stand_in(n: int, *, index: int, number: int) -> int:

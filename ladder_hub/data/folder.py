@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
-from ladder_hub.data.decode import decode, image_endings
-from ladder_hub.data.image_source import BadImage, DataError, Progress, no_progress
+from ladder_hub.data.decode import Encoded, image_endings
+from ladder_hub.data.image_source import BadImage, DataError, Progress, decoded, no_progress
 from ladder_hub.data.listing import list_images
+from ladder_hub.data.picture import Picture
 
 _COMMON = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".bmp", ".gif")
 _SAYS_LITTLE = {"train", "val", "valid", "validation", "test", "images"}
@@ -38,17 +39,21 @@ class FolderSource:
         """Path relative to the folder."""
         return self._paths[index]
 
-    def image(self, index: int) -> torch.Tensor:
-        """Decoded image, uint8 (3, H, W), RGB. Raises BadImage."""
+    def picture(self, index: int) -> Picture:
+        """The image, perhaps not decoded yet. Raises BadImage."""
         key = self._paths[index]
         try:
             with open(os.path.join(self._root, key), "rb") as file:  # noqa: PTH118, PTH123 - a million times an epoch
                 data = file.read()
-            return decode(data)
+            return Encoded(data)
         except OSError as error:
             raise BadImage(key, error.strerror or type(error).__name__) from None
         except ValueError as error:
             raise BadImage(key, str(error)) from None
+
+    def image(self, index: int) -> torch.Tensor:
+        """Decoded image, uint8 (3, H, W), RGB. Raises BadImage."""
+        return decoded(self, index)
 
     def fingerprint(self) -> dict[str, Any]:
         """Source, name, count, classes and the SHA-256 of relative paths, sizes (when listed) and labels."""

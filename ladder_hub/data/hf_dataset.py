@@ -17,7 +17,7 @@ import huggingface_hub
 from ladder_hub.data.folder import public_name
 from ladder_hub.data.image_source import DataError, expanded
 
-_OPTIONS = ("config", "split", "revision", "image", "label")
+_OPTIONS = ("config", "split", "revision", "image", "label", "stream")
 _VALIDATION = ("validation", "val", "test")
 _LONGEST = 300
 
@@ -29,7 +29,7 @@ class Address:
     Attributes:
         spec: What the user typed.
         path: `org/name`, or a local folder.
-        options: `config`, `split`, `revision`, `image` and `label`, those that were given.
+        options: `config`, `split`, `revision`, `image`, `label` and `stream`, those that were given.
     """
 
     spec: str
@@ -40,6 +40,11 @@ class Address:
     def local(self) -> bool:
         """Whether it is a folder here; `datasets` too looks for one before it asks the hub."""
         return self.path.startswith(("/", ".", "~")) or Path(self.path).is_dir()
+
+    @property
+    def streamed(self) -> bool:
+        """Whether its rows are read from front to end, as they come over the network."""
+        return self.options.get("stream") == "true"
 
 
 def read_address(spec: str) -> Address:
@@ -58,6 +63,8 @@ def read_address(spec: str) -> Address:
             raise DataError(f"{spec}: there is no option {name!r}; there are {', '.join(_OPTIONS)}")
         if not value:
             raise DataError(f"{spec}: the option {name} has no value")
+    if options.get("stream", "true") not in ("true", "false"):
+        raise DataError(f"{spec}: stream is true or false, not {options['stream']!r}")
     if not path:
         raise DataError(f"{spec} names no dataset; write hf:org/name, or hf: and a local folder")
     return Address(spec, path, options)
@@ -83,6 +90,10 @@ class HubDataset:
         self.builder.download_and_prepare()
         return self.builder.as_dataset(split=self.split)
 
+    def stream(self) -> Any:
+        """The split to read from front to end; nothing is kept on the disk."""
+        return self.builder.as_streaming_dataset(split=self.split)
+
     def readable_roots(self) -> list[str]:
         """Folders in which a row may name a file: the dataset's own, and where downloads are put."""
         if self.address.local:
@@ -99,7 +110,7 @@ class HubDataset:
         except Exception as error:
             raise DataError(f"can't read {self.address.spec}: {_one_line(error)}") from None
 
-    def fingerprint(self, *, count: int, classes: int | None) -> dict[str, Any]:
+    def fingerprint(self, *, count: int | None, classes: int | None) -> dict[str, Any]:
         """Source, name, count, classes and a SHA-256 of the dataset's revision (or its files, where local)."""
         files = (self.builder.config.data_files or {}).get(self.split.partition("[")[0], [])
         if self.address.local:

@@ -1,14 +1,15 @@
 """Images of a Hugging Face dataset, at random places; `datasets` keeps them in a memory-mapped file."""
 
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from ladder_hub.data.decode import decode
+from ladder_hub.data.decode import Encoded
+from ladder_hub.data.hf_cells import image_bytes
 from ladder_hub.data.hf_dataset import image_column, label_column, open_dataset, read_address, undecoded
-from ladder_hub.data.image_source import BadImage, DataError, Progress, no_progress
+from ladder_hub.data.image_source import BadImage, DataError, Progress, decoded, no_progress
+from ladder_hub.data.picture import Picture
 
 
 class HubSource:
@@ -42,37 +43,22 @@ class HubSource:
         """`org/name/train:123`."""
         return f"{self._place}:{index}"
 
-    def image(self, index: int) -> torch.Tensor:
-        """Decoded image, uint8 (3, H, W), RGB. Raises BadImage."""
+    def picture(self, index: int) -> Picture:
+        """The image, perhaps not decoded yet. Raises BadImage."""
         try:
-            return decode(_image_bytes(self._images[index][self._column], self._roots))
+            return Encoded(image_bytes(self._images[index][self._column], self._roots))
         except OSError as error:
             raise BadImage(self.key(index), error.strerror or type(error).__name__) from None
         except ValueError as error:
             raise BadImage(self.key(index), str(error)) from None
 
+    def image(self, index: int) -> torch.Tensor:
+        """Decoded image, uint8 (3, H, W), RGB. Raises BadImage."""
+        return decoded(self, index)
+
     def fingerprint(self) -> dict[str, Any]:
         """Source, name, count, classes and a SHA-256 of the dataset's revision (or its files, where local)."""
         return dict(self._fingerprint)
-
-
-def _image_bytes(cell: Any, roots: list[str]) -> bytes:
-    """The bytes of an image cell: they are in the row, or in a file that it names.
-
-    Raises:
-        ValueError: there are none, or the file lies outside the dataset: rows are not to be trusted.
-        OSError: the file can't be read.
-    """
-    if isinstance(cell, bytes):
-        return cell
-    if not cell:
-        raise ValueError("no image in this row")
-    if cell["bytes"] is not None:
-        return cell["bytes"]
-    path = Path(cell["path"] or "").resolve()
-    if not any(path.is_relative_to(root) for root in roots):
-        raise ValueError("the row names a file outside the dataset")
-    return path.read_bytes()
 
 
 def _class_numbers(rows: Any, column: str) -> np.ndarray | None:

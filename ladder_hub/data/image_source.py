@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from ladder_hub.data.picture import Picture
 from ladder_hub.errors import UserError
 
 Progress = Callable[[int, int | None, str], None]
@@ -69,6 +70,14 @@ class Source(Protocol):
         """What a user can find: a relative path, or `train-000001.tar:n0123_4.jpg`."""
         ...
 
+    def picture(self, index: int) -> Picture:
+        """The image, perhaps not decoded yet.
+
+        Raises:
+            BadImage: it can't be read, or is no image.
+        """
+        ...
+
     def image(self, index: int) -> torch.Tensor:
         """The decoded image, uint8 (3, H, W), RGB.
 
@@ -80,3 +89,11 @@ class Source(Protocol):
     def fingerprint(self) -> dict[str, Any]:
         """What provenance records: source, name, count, classes, digest (SHA-256 of the listing)."""
         ...
+
+
+def decoded(source: Source, index: int) -> torch.Tensor:
+    """What most sources offer as their `image`: the whole picture. Raises BadImage."""
+    try:
+        return source.picture(index).read()
+    except ValueError as error:
+        raise BadImage(source.key(index), str(error)) from None

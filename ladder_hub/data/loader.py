@@ -1,17 +1,18 @@
 """From a source to batches of two views; every batch is a pure function of (seed, epoch, place)."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from ladder_hub.data.bad import BadLedger, image_or_stand_in
+from ladder_hub.data.bad import BadLedger, picture_or_stand_in
 from ladder_hub.data.chance import order
 from ladder_hub.data.crops import evaluation_crop
 from ladder_hub.data.image_source import BadImage, Source
 from ladder_hub.data.photometric import Policy
-from ladder_hub.data.views import Bad, Batch, ViewCutter
+from ladder_hub.data.views import Bad, Batch, Cut, ViewCutter
 from ladder_hub.data.workers import BatchWorkers
 
 __all__ = ["BadLedger", "Batch", "TwoViews", "evaluation_batches", "order"]
@@ -23,15 +24,16 @@ class _ViewMaker:
     cutter: ViewCutter
 
     def make(self, requests: list[tuple[int, int]]) -> Batch:
-        """A batch for [(epoch, index), ...], all of one epoch."""
+        """A batch for [(epoch, index), ...]."""
         bad: Bad = []
-        return self.cutter.batch(requests[0][0], self._images(requests, bad), count=len(requests), bad=bad)
+        return self.cutter.batch(self._cuts(requests, bad), count=len(requests), bad=bad)
 
-    def _images(self, requests: list[tuple[int, int]], bad: Bad) -> Iterator[tuple[torch.Tensor, int, int]]:
-        for _, index in requests:
-            image, used, passed = image_or_stand_in(self.source, index)
+    def _cuts(self, requests: list[tuple[int, int]], bad: Bad) -> Iterator[tuple[Cut, int]]:
+        for epoch, index in requests:
+            cut = functools.partial(self.cutter.cut, epoch, index)
+            made, used, passed = picture_or_stand_in(self.source, index, cut)
             bad += passed
-            yield image, index, used
+            yield made, used
 
 
 class TwoViews:

@@ -14,7 +14,9 @@ from ladder_hub.data.loader import TwoViews
 from ladder_hub.data.photometric import Policy, augment
 
 _ROWS = ("original", "view 1", "view 2")
-_BLOCKS = 3
+_COLUMNS, _BLOCKS = 8, 3
+PREVIEWED = _COLUMNS * _BLOCKS
+"""Images on a sheet."""
 _TILE = 128
 _GAP = 6
 _MARGIN = 84
@@ -31,7 +33,7 @@ def contact_sheet(
     flip: float,
     policies: tuple[Policy, Policy],
     seed: int,
-    columns: int = 8,
+    columns: int = _COLUMNS,
 ) -> int:
     """Write a PNG of the first images of a run's first epoch, each with the two views that training will see.
 

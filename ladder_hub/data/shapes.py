@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ladder_hub.data.drawing import CLASSES, Dice, splitmix64
+from ladder_hub.data.picture import Picture, Pixels
 from ladder_hub.data.scene import Thing, paint_ground, paint_thing, throw_things
 
 CLASS_NAMES = [name for name, _, _ in CLASSES]
@@ -65,6 +66,10 @@ class ShapesSource:
     def key(self, index: int) -> str:
         """`shapes/train/000123`."""
         return f"shapes/{self._split}/{index:06d}"
+
+    def picture(self, index: int) -> Picture:
+        """The image."""
+        return Pixels(self.image(index))
 
     def image(self, index: int) -> torch.Tensor:
         """The image, uint8 (3, size, size), RGB."""

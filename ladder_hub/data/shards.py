@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from webdataset.shardlists import expand_urls
 
-from ladder_hub.data.decode import decode
-from ladder_hub.data.image_source import BadImage, DataError, Progress, expanded, no_progress
+from ladder_hub.data.decode import Encoded
+from ladder_hub.data.image_source import BadImage, DataError, Progress, decoded, expanded, no_progress
+from ladder_hub.data.picture import Picture
 from ladder_hub.data.tar_cache import read_index
 
 _OPEN_FILES = 128  # well below the usual limit of 1024 a process; reopening costs microseconds
@@ -42,18 +43,22 @@ class ShardSource:
         shard = self._shards[self._index.shard[index]]
         return f"{Path(shard).name}:{self._index.members[index]}"
 
-    def image(self, index: int) -> torch.Tensor:
-        """Decoded image, uint8 (3, H, W), RGB. Raises BadImage."""
+    def picture(self, index: int) -> Picture:
+        """The image, perhaps not decoded yet. Raises BadImage."""
         size = int(self._index.size[index])
         try:
             data = os.pread(self._file(int(self._index.shard[index])), size, int(self._index.offset[index]))
             if len(data) < size:
                 raise ValueError("the shard became shorter while in use")
-            return decode(data)
+            return Encoded(data)
         except OSError as error:
             raise BadImage(self.key(index), error.strerror or type(error).__name__) from None
         except ValueError as error:
             raise BadImage(self.key(index), str(error)) from None
+
+    def image(self, index: int) -> torch.Tensor:
+        """Decoded image, uint8 (3, H, W), RGB. Raises BadImage."""
+        return decoded(self, index)
 
     def fingerprint(self) -> dict[str, Any]:
         """Source, name, count, classes and the SHA-256 of shard and member names, sizes and labels."""

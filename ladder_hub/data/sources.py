@@ -1,17 +1,32 @@
 """`data.train=` and `data.val=`: from what the user typed to a source of images."""
 
-import re
+import hashlib
 from pathlib import Path
 from typing import Literal
 
+from ladder_hub.data.addresses import expand, is_address, name, public
 from ladder_hub.data.decode import image_endings
 from ladder_hub.data.folder import FolderSource
+from ladder_hub.data.hf_dataset import read_address
 from ladder_hub.data.hf_source import HubSource
+from ladder_hub.data.hf_stream import open_rows
 from ladder_hub.data.image_source import BadImage, DataError, Progress, Source, expanded, no_progress
 from ladder_hub.data.shapes import ShapesSource
 from ladder_hub.data.shards import ShardSource, expand_shards
+from ladder_hub.data.stream import StreamSource
+from ladder_hub.data.tar_stream import TarShard
 
-__all__ = ["BadImage", "DataError", "Source", "check_same_classes", "open_source"]
+__all__ = [
+    "BadImage",
+    "DataError",
+    "Source",
+    "StreamSource",
+    "check_same_classes",
+    "is_stream",
+    "open_source",
+    "open_stream",
+    "public_spec",
+]
 
 Split = Literal["train", "val"]
 
@@ -33,8 +48,11 @@ def open_source(spec: str, *, split: Split, progress: Progress = no_progress) ->
         raise DataError(f"data.{split} is empty: give a folder of images, tar shards, or shapes")
     if spec.partition(":")[0] == "shapes":
         return ShapesSource(_count(spec, split), split=split)
-    if re.match(r"[a-z][a-z0-9+.-]+://|pipe:", spec, re.IGNORECASE):
-        raise DataError(f"data.{split}={spec} is not read: download it first, then give the folder or the shards")
+    if is_stream(spec):
+        raise DataError(
+            f"data.{split}={public_spec(spec)} is a stream, which only data.train of a training run reads; "
+            "download it first, then give the folder or the shards"
+        )
     if spec.startswith("hf:"):
         return HubSource(spec, split=split, progress=progress)
     try:
@@ -44,6 +62,46 @@ def open_source(spec: str, *, split: Split, progress: Progress = no_progress) ->
         return _open_shards(spec, path, split, progress)
     except OSError as error:  # a path too long, or through a folder that may not be entered
         raise DataError(f"can't read data.{split}={spec}: {error.strerror}") from None
+
+
+def is_stream(spec: str) -> bool:
+    """Whether these images can only be read from front to end: shards behind an address, or `hf:…?stream=true`."""
+    return is_address(spec) or (spec.startswith("hf:") and read_address(spec).streamed)
+
+
+def public_spec(spec: str) -> str:
+    """What was typed, without what may be secret in an address."""
+    return public(spec) if is_address(spec) else spec
+
+
+def open_stream(spec: str, *, samples: int, buffer: int, patience: float) -> StreamSource:
+    """Open a stream of training images; its first image is fetched, so that a wrong address is told at once.
+
+    Args:
+        spec: Tar shards by a brace pattern behind `https://`, `s3://`, `hf://` (whatever fsspec opens) or
+            `pipe:COMMAND`; `hf:org/name?stream=true`.
+        samples: Images an epoch, over all processes.
+        buffer: Undecoded images among which each process draws its next.
+        patience: Seconds to wait for the next image.
+
+    Raises:
+        DataError: no images there, or `samples` is not given.
+    """
+    told = public_spec(spec)
+    if not samples:
+        raise DataError(f"data.train={told} is a stream, whose length is not known: give data.samples=1281167, say")
+    if is_address(spec):
+        shards = [TarShard(address) for address in expand(spec)]
+        listing = "".join(f"{shard.name}\n" for shard in shards)
+        digest = hashlib.sha256(listing.encode()).hexdigest()
+        facts = {"source": "stream", "name": name(spec), "digest": digest}
+        source = StreamSource(told, shards, samples, buffer, patience, facts)
+    else:
+        rows, facts = open_rows(spec)
+        source = StreamSource(told, rows, samples, buffer, patience, {**facts, "source": "stream"})
+    if not len(source.first(1)):
+        raise DataError(f"no image in {source.shards[0].name}, the first shard of data.train={told}")
+    return source
 
 
 def check_same_classes(train: Source, val: Source) -> None:

@@ -24,7 +24,7 @@ def read_index(shards: list[Path], *, progress: Progress = no_progress) -> TarIn
     Raises:
         DataError: a shard is no tar, is cut short, or has a member that is refused; named.
     """
-    name = _name(shards)
+    name = stamp(shards, _FORMAT)
     index = _load(name, shards)
     if index is None:
         index = build_index(shards, progress=progress)
@@ -32,8 +32,9 @@ def read_index(shards: list[Path], *, progress: Progress = no_progress) -> TarIn
     return index
 
 
-def _name(shards: list[Path]) -> str:
-    digest = hashlib.sha256(_FORMAT.encode())
+def stamp(shards: list[Path], kind: str) -> str:
+    """Under which name what was read from these shards is kept, as long as they stay as they are."""
+    digest = hashlib.sha256(kind.encode())
     for shard in shards:
         status = shard.stat()
         # The name too, which a link may have of its own: it is part of the keys, and so of the index's digest.

@@ -1,14 +1,16 @@
 """Two random views of each of some images, as a batch; every view is a function of (seed, epoch, image, view)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from ladder_hub.data.chance import view_generator
-from ladder_hub.data.crops import crop, draw_crop
+from ladder_hub.data.crops import Box, crop, draw_crop, reduced, reduction
 from ladder_hub.data.photometric import Policy, draw
+from ladder_hub.data.picture import Picture
 
 Bad = list[tuple[str, str]]
 """(key, reason) of images that could not be decoded."""
@@ -19,7 +21,7 @@ class Batch:
     """Two views of B images, cropped and not yet augmented.
 
     Attributes:
-        views: Two uint8 (B, 3, S, S).
+        views: Two uint8 (B, 3, S, S); channels lie last in memory.
         photometric: Two float32 (B, 12), what `photometric.augment` takes beside each.
         indices: int64 (B,), which images these are.
         bad: (key, reason) of images that could not be decoded; others stand in.
@@ -36,6 +38,27 @@ class Batch:
         return replace(self, views=(first.pin_memory(), second.pin_memory()))
 
 
+class Views(Protocol):
+    """Batches of two views, from whatever source."""
+
+    def batches(self, epoch: int, *, samples: int, start: int = 0) -> Iterator[Batch]:
+        """This process's part of the samples start..samples of an epoch, both counted over all processes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Two views of one image.
+
+    Attributes:
+        views: Two uint8 (3, S, S).
+        photometric: Two float32 (12,), as `photometric.draw` gives them.
+    """
+
+    views: tuple[torch.Tensor, torch.Tensor]
+    photometric: tuple[np.ndarray, np.ndarray]
+
+
 @dataclass(frozen=True)
 class ViewCutter:
     """How views are drawn and cut; the arguments of `TwoViews`."""
@@ -47,17 +70,42 @@ class ViewCutter:
     policies: tuple[Policy, Policy]
     seed: int
 
-    def batch(self, epoch: int, images: Iterable[tuple[torch.Tensor, int, int]], *, count: int, bad: Bad) -> Batch:
-        """A batch of `count` images: (uint8 (3, H, W), the place whose chance it takes, which image it is)."""
-        views = [torch.empty(count, 3, self.size, self.size, dtype=torch.uint8) for _ in range(2)]
-        rows: list[list[np.ndarray]] = [[], []]
+    def cut(self, epoch: int, index: int, picture: Picture) -> Cut:
+        """Both views of a picture, with the chance of the place `index` in this epoch.
+
+        The boxes are drawn first, in pixels of the whole image: where both are far larger than a view, a JPEG is
+        decoded at a half, a quarter or an eighth of its size (see `crops.reduction`).
+
+        Raises:
+            ValueError: the pixels can't be decoded.
+        """
+        (box1, flip1, params1), (box2, flip2, params2) = (
+            self._drawn(epoch, index, view, picture.height, picture.width) for view in range(2)
+        )
+        pixels = picture.read(reduction((box1, box2), self.size))
+        by = round(picture.width / pixels.shape[-1])
+        views = crop(pixels, reduced(box1, by), self.size, flip1), crop(pixels, reduced(box2, by), self.size, flip2)
+        return Cut(views, (params1, params2))
+
+    def _drawn(self, epoch: int, index: int, view: int, height: int, width: int) -> tuple[Box, bool, np.ndarray]:
+        """All that is random of one view."""
+        rng = view_generator(seed=self.seed, epoch=epoch, index=index, view=view)
+        box = draw_crop(rng, height, width, scale=self.crop_scale, ratio=self.crop_ratio)
+        return box, rng.random() < self.flip, draw(self.policies[view], rng)
+
+    def batch(self, cuts: Iterable[tuple[Cut, int]], *, count: int, bad: Bad) -> Batch:
+        """A batch of `count` cuts, each with the number of its image; they may be made while they are collected."""
+        first, second = (_empty(count, self.size) for _ in range(2))
+        params: list[tuple[np.ndarray, np.ndarray]] = []
         indices: list[int] = []
-        for place, (image, index, used) in enumerate(images):
-            indices.append(used)
-            for view in range(2):
-                rng = view_generator(seed=self.seed, epoch=epoch, index=index, view=view)
-                box = draw_crop(rng, *image.shape[-2:], scale=self.crop_scale, ratio=self.crop_ratio)
-                views[view][place] = crop(image, box, self.size, rng.random() < self.flip)
-                rows[view].append(draw(self.policies[view], rng))
-        params = [torch.from_numpy(np.stack(view)) for view in rows]
-        return Batch((views[0], views[1]), (params[0], params[1]), torch.tensor(indices), bad)
+        for place, (cut, index) in enumerate(cuts):
+            first[place], second[place] = cut.views
+            params.append(cut.photometric)
+            indices.append(index)
+        rows1, rows2 = (torch.from_numpy(np.stack(rows)) for rows in zip(*params, strict=True))
+        return Batch((first, second), (rows1, rows2), torch.tensor(indices), bad)
+
+
+def _empty(count: int, size: int) -> torch.Tensor:
+    """uint8 (count, 3, S, S), channels last: the layout that views are cut in."""
+    return torch.empty(count, 3, size, size, dtype=torch.uint8, memory_format=torch.channels_last)

@@ -1,5 +1,6 @@
 """BatchNorm over all processes: torch's where it has it (CUDA), the same formula where it has not (CPU)."""
 
+import math
 from typing import Any, TypeVar
 
 import torch
@@ -28,7 +29,7 @@ class _Sum(torch.autograd.Function):
 
 
 class _Synchronised(_BatchNorm):
-    """The batch's statistics over all processes, by two differentiable sums; every process has as many values."""
+    """The batch's statistics over all processes, by two differentiable sums; each has as many values as it has."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -40,7 +41,9 @@ class _Synchronised(_BatchNorm):
         assert self.num_batches_tracked is not None
         axes = [0, *range(2, x.ndim)]
         shape = [1, -1, *[1] * (x.ndim - 2)]
-        count = x.numel() // x.shape[1] * dist.get_world_size()
+        count = self._count(x, axes)
+        if not count:  # no process has any: torch's own gives back what is empty too, and learns nothing
+            return super().forward(x)
         values = x if x.dtype == torch.float64 else x.float()
         mean = _Sum.apply(values.sum(axes)) / count
         centred = values - mean.view(shape)
@@ -48,9 +51,17 @@ class _Synchronised(_BatchNorm):
         with torch.no_grad():
             self.num_batches_tracked += 1
             mean_before.lerp_(mean.to(mean_before.dtype), momentum)
-            var_before.lerp_((variance * count / (count - 1)).to(var_before.dtype), momentum)
-        scale = (variance + self.eps).rsqrt() * self.weight
-        return (centred * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
+            var_before.lerp_((variance * count / max(count - 1, 1)).to(var_before.dtype), momentum)
+        scale = (variance + self.eps).rsqrt()
+        if not self.affine:
+            return (centred * scale.view(shape)).to(x.dtype)
+        return (centred * (scale * self.weight).view(shape) + self.bias.view(shape)).to(x.dtype)
+
+    def _count(self, x: Tensor, axes: list[int]) -> int:
+        """Values of a channel over all processes."""
+        count = torch.tensor(math.prod(x.shape[axis] for axis in axes))
+        dist.all_reduce(count)
+        return int(count)
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Any number of dimensions."""

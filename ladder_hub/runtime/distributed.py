@@ -109,6 +109,29 @@ class World:
         dist.all_reduce(value, op=dist.ReduceOp.MAX, group=self._steering)
         return int(value)
 
+    def heard(self, received: str | None, failure: UserError | RunError | None) -> str | None:
+        """Asked before a step: all go on together, or all end together.
+
+        A process that left alone would let the others wait.
+
+        Args:
+            received: the name of the signal that asks this process to stop.
+            failure: why this process can't go on.
+
+        Returns:
+            The signal that some process received; None where all go on.
+
+        Raises:
+            UserError, RunError: what failed on one of them.
+        """
+        # A wish to stop comes first: a signal to the whole process group may have ended the loader's processes too.
+        found = self.highest(STOP if received else FAILED if failure else GO_ON)
+        if found == STOP:
+            return next(name for name in self.gather(received) if name)
+        if found == FAILED:
+            self.agreed(lambda: _fail(failure))
+        return None
+
     def wrapped(self, learner: nn.Module) -> nn.Module:
         """The learner with gradients averaged over processes; itself where there is one."""
         if self.size == 1:
@@ -181,6 +204,11 @@ def open_world(*, timeout: int) -> Iterator[World]:
     finally:
         # Closes the connections, so that others that still wait for this process learn that it is gone.
         dist.destroy_process_group()
+
+
+def _fail(failure: UserError | RunError | None) -> None:
+    if failure:
+        raise failure
 
 
 def is_lost_peer(error: RuntimeError) -> bool:

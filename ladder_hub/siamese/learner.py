@@ -75,9 +75,9 @@ class Learner(nn.Module):
 
     def forward(self, view1: Tensor, view2: Tensor) -> Output:
         """The loss of every level, both orders of the views summed (Eq. 5): two (B, 3, H, W) -> `Output`."""
-        online1, online2 = self.online(view1), self.online(view2)
-        with torch.no_grad():
+        with torch.no_grad():  # first, while no maps are held for the backward pass
             target1, target2 = self.target(view1), self.target(view2)
+        online1, online2 = self.online(view1), self.online(view2)
         losses = {}
         for level in self.levels:
             pairs = [

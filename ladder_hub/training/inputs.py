@@ -10,11 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ladder_hub.data.image_source import Progress, no_progress
 from ladder_hub.data.loader import Batch, TwoViews
 from ladder_hub.data.photometric import Policy, augment, normalise
-from ladder_hub.data.preview import contact_sheet
-from ladder_hub.data.sources import Source, open_source
+from ladder_hub.data.preview import PREVIEWED, contact_sheet
+from ladder_hub.data.sources import Source, StreamSource, is_stream, open_source, open_stream
+from ladder_hub.data.stream_views import StreamedViews
+from ladder_hub.data.views import Views
 from ladder_hub.downstream.knn import check_labels
+from ladder_hub.errors import UserError
 from ladder_hub.progress import clock
 from ladder_hub.recipe import Recipe
 from ladder_hub.runtime.distributed import World
@@ -26,7 +30,7 @@ from ladder_hub.training.length import steps_an_epoch
 class Inputs:
     """The images of a run. `val` is None where the recipe names none: no kNN is measured."""
 
-    train: Source
+    train: Source | StreamSource
     val: Source | None
 
     @cached_property
@@ -42,17 +46,29 @@ def open_inputs(recipe: Recipe, *, say: Callable[[str], None] = lambda _: None) 
         UserError: nothing usable there, fewer images than a batch, or a `data.val` that can't be measured.
     """
     progress = _Spoken(say)
-    train = open_source(recipe.data.train, split="train", progress=progress)
+    train = _open_train(recipe, progress)
     steps_an_epoch(recipe, len(train))
     val = open_source(recipe.data.val, split="val", progress=progress) if recipe.data.val else None
     if val is not None:
+        if isinstance(train, StreamSource):
+            raise UserError("no stream can vote in kNN: leave data.val out, and measure by `ladder-hub eval knn`")
         check_labels(train, val)
     return Inputs(train, val)
 
 
-def two_views(recipe: Recipe, source: Source, layout: Layout, world: World) -> TwoViews:
+def _open_train(recipe: Recipe, progress: Progress) -> Source | StreamSource:
+    keys = recipe.data
+    if is_stream(keys.train):
+        return open_stream(keys.train, samples=keys.samples, buffer=keys.buffer, patience=recipe.timeout)
+    if keys.samples:
+        raise UserError(f"data.samples is for streams; how many images data.train={keys.train} has is counted")
+    return open_source(keys.train, split="train", progress=progress)
+
+
+def two_views(recipe: Recipe, source: Source | StreamSource, layout: Layout, world: World) -> Views:
     """The training batches of the recipe: this process's micro-batches."""
-    return TwoViews(
+    kind: Any = StreamedViews if isinstance(source, StreamSource) else TwoViews
+    return kind(
         source,
         **_view_arguments(recipe),
         batch_size=layout.micro_batch,
@@ -65,7 +81,9 @@ def two_views(recipe: Recipe, source: Source, layout: Layout, world: World) -> T
 
 def write_preview(recipe: Recipe) -> int:
     """The contact sheet of `views.preview`: what the network would see. Returns how many images it shows."""
-    source = open_source(recipe.data.train, split="train")
+    source = _open_train(recipe, no_progress)
+    if isinstance(source, StreamSource):
+        source = source.first(PREVIEWED)
     return contact_sheet(source, path=Path(recipe.views.preview), **_view_arguments(recipe))
 
 

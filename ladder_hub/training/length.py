@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ladder_hub.data.sources import Source, open_source
+from ladder_hub.data.sources import Source, is_stream, open_source, public_spec
 from ladder_hub.errors import UserError
 from ladder_hub.recipe import Recipe
 
@@ -27,6 +27,9 @@ def known_images(recipe: Recipe) -> tuple[Source | None, str]:
     assumed = f"{IMAGENET:,} images, those of ImageNet-1k"
     if not spec:
         return None, f"data.train is not given: {assumed}"
+    if is_stream(spec):
+        told = f"data.train={public_spec(spec)} is a stream, which is not read to plan"
+        return None, f"{told}: data.samples = {recipe.data.samples:,}" if recipe.data.samples else f"{told}: {assumed}"
     if spec.startswith("hf:"):
         return None, f"data.train={spec} is not downloaded to plan: {assumed}"
     try:
@@ -36,12 +39,12 @@ def known_images(recipe: Recipe) -> tuple[Source | None, str]:
 
 
 def length(recipe: Recipe, known: int | None) -> Length:
-    """Steps over a training set of so many images, ImageNet's where that is not known, as the run counts them.
+    """Steps over a training set of so many images, as the run counts them; where unknown, a stream's or ImageNet's.
 
     Raises:
         UserError: fewer images than a batch, or a warm-up that leaves no step.
     """
-    samples = IMAGENET if known is None else known
+    samples = (recipe.data.samples or IMAGENET) if known is None else known
     an_epoch = steps_an_epoch(recipe, samples)
     return Length(samples, an_epoch, recipe.epochs * an_epoch, warmup_steps(recipe, an_epoch))
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
-from ladder_hub.data.loader import BadLedger, Batch, TwoViews
+from ladder_hub.data.loader import BadLedger, Batch
+from ladder_hub.data.views import Views
 from ladder_hub.errors import RunError, UserError
 from ladder_hub.progress import Display, Task, step_line, step_state
 from ladder_hub.runtime.checkpoint import newest_checkpoint, save_checkpoint
-from ladder_hub.runtime.distributed import FAILED, GO_ON, STOP, World
+from ladder_hub.runtime.distributed import World
 from ladder_hub.runtime.log import Log
 from ladder_hub.runtime.signals import Interrupted, StopSignals
 from ladder_hub.siamese.learner import Output
@@ -92,7 +93,7 @@ class Loop:
         """
         self._agree(None)
 
-    def _epoch(self, views: TwoViews, task: Task) -> None:
+    def _epoch(self, views: Views, task: Task) -> None:
         """The rest of the epoch that the state stands in."""
         state, recipe = self.state, self.recipe
         done = state.step % state.steps_per_epoch
@@ -123,24 +124,16 @@ class Loop:
         return micro_batches
 
     def _agree(self, failure: UserError | RunError | None) -> None:
-        """Go on together, or end together: a process that left alone would let the others wait."""
-        # A wish to stop comes first: a signal to the whole process group may have ended the loader's processes too.
-        own = STOP if self.stop.received else FAILED if failure else GO_ON
-        found = self.world.highest(own)
-        if found == STOP:
-            self._interrupt()
-        if found == FAILED:
-            self.world.agreed(lambda: _fail(failure))
-
-    def _interrupt(self) -> None:
-        received = next(name for name in self.world.gather(self.stop.received) if name)
-        self._checkpoint()
-        self.world.raise_on_all(
-            Interrupted(
-                f"stopped by {received} at step {self.state.step} of {self.state.steps}; "
-                f"go on with: ladder-hub train resume={self.folder}"
+        """Go on together, or end together."""
+        received = self.world.heard(self.stop.received, failure)
+        if received:
+            self._checkpoint()
+            self.world.raise_on_all(
+                Interrupted(
+                    f"stopped by {received} at step {self.state.step} of {self.state.steps}; "
+                    f"go on with: ladder-hub train resume={self.folder}"
+                )
             )
-        )
 
     def _settle_bad(self) -> None:
         """Put together the images that no process could decode since the last look."""
@@ -223,8 +216,3 @@ class Loop:
     def _last_checkpoint(self) -> str:
         path = newest_checkpoint(self.folder / "checkpoints")
         return f"the last good checkpoint is {path}" if path else "there is no checkpoint yet"
-
-
-def _fail(failure: UserError | RunError | None) -> None:
-    if failure:
-        raise failure

@@ -8,8 +8,9 @@ from itertools import repeat
 
 import torch
 
-from ladder_hub.data.loader import Batch, TwoViews
-from ladder_hub.data.sources import Source, open_source
+from ladder_hub.data.loader import Batch
+from ladder_hub.data.sources import Source, StreamSource, open_source
+from ladder_hub.data.views import Views
 from ladder_hub.device import autocast
 from ladder_hub.recipe import Recipe
 from ladder_hub.runtime.distributed import World
@@ -38,7 +39,11 @@ class Probe:
 
 
 def probe(
-    recipe: Recipe, source: Source | None, micro_batch: int, world: World, advance: Callable[[], None] = lambda: None
+    recipe: Recipe,
+    source: Source | StreamSource | None,
+    micro_batch: int,
+    world: World,
+    advance: Callable[[], None] = lambda: None,
 ) -> Probe:
     """Measure; the precision of `recipe` must be a resolved one.
 
@@ -67,7 +72,7 @@ def probe(
     return Probe(len(seconds), micro_batch / statistics.median(seconds), alone, micro_batch * len(seconds) / whole)
 
 
-def _endless(loader: TwoViews, source: Source, micro_batch: int) -> Iterator[Batch]:
+def _endless(loader: Views, source: Source | StreamSource, micro_batch: int) -> Iterator[Batch]:
     samples = len(source) // micro_batch * micro_batch
     epoch = 0
     while True:
@@ -75,7 +80,7 @@ def _endless(loader: TwoViews, source: Source, micro_batch: int) -> Iterator[Bat
         epoch += 1
 
 
-def _loader_alone(loader: TwoViews, batches: int, micro_batch: int) -> float | None:
+def _loader_alone(loader: Views, batches: int, micro_batch: int) -> float | None:
     """Images a second over what comes after the first batch, for which the processes had to start."""
     begun, count, now = 0.0, 0, 0.0
     for _ in loader.batches(0, samples=batches * micro_batch):

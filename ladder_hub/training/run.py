@@ -15,8 +15,10 @@ from ladder_hub.errors import UserError
 from ladder_hub.progress import Display
 from ladder_hub.recipe import Recipe
 from ladder_hub.runtime.distributed import World, open_world
+from ladder_hub.runtime.folder import new_folder
 from ladder_hub.runtime.lock import sole_user
 from ladder_hub.runtime.log import NoLog, RunLog
+from ladder_hub.runtime.resume import last_state
 from ladder_hub.runtime.signals import StopSignals
 from ladder_hub.training.inputs import Inputs, open_inputs, write_preview
 from ladder_hub.training.layout import Layout, lay_out
@@ -24,7 +26,7 @@ from ladder_hub.training.length import steps_an_epoch
 from ladder_hub.training.loop import Loop
 from ladder_hub.training.provenance import provenance
 from ladder_hub.training.result import measure, publish
-from ladder_hub.training.resume import Asked, asked_for, last_state, read_state
+from ladder_hub.training.resume import Asked, asked_for, read_state
 from ladder_hub.training.scoring import score_if_due
 from ladder_hub.training.state import TrainState, build_learner
 from ladder_hub.weights import write_whole
@@ -93,8 +95,7 @@ def _train(asked: Asked, world: World, console: Console) -> Run | None:
 
     # ---- how it starts: go on with a run; else anew, from `init` or at random ----
     keys, layout = world.agreed(lambda: _settled(asked.recipe, world))
-    inputs = world.agreed(lambda: open_inputs(keys, say=say) if world.is_first else None)
-    inputs = world.agreed(lambda: inputs or open_inputs(keys))  # the others find the first one's index in the cache
+    inputs = _opened(keys, world, say)
     with contextlib.ExitStack() as held:
         before = asked.folder if world.is_first else None
         path = world.agreed(lambda: _last_state(before, held, say) if before else None)
@@ -105,7 +106,7 @@ def _train(asked: Asked, world: World, console: Console) -> Run | None:
         begun = keys.model_copy(update={"init": ""}) if saved else keys
         learner = world.agreed(lambda: build_learner(begun, say=say))
         steps = steps_an_epoch(keys, len(inputs.train))
-        state = world.agreed(lambda: TrainState(keys, learner, world, layout, steps_per_epoch=steps))
+        state = world.agreed(lambda: TrainState(keys, learner, world, layout, steps_per_epoch=steps, say=say))
         if saved:
             state.load_state_dict(saved)
             if saved["processes"] != world.size:
@@ -138,6 +139,17 @@ def _preview(recipe: Recipe, world: World, console: Console) -> None:
         console.print(f"{recipe.views.preview}: {count} images and their views", highlight=False, markup=False)
 
 
+def _opened(recipe: Recipe, world: World, say: Callable[[str], None]) -> Inputs:
+    """The first process of all, then the first of each machine, then the rest: the index waits in the cache."""
+    turn = 0 if world.is_first else 1 if world.place.local_rank == 0 else 2
+    inputs: Inputs | None = None
+    for now in range(3 if world.size > 1 else 1):
+        found = world.agreed(lambda now=now: open_inputs(recipe, say=say) if turn == now else None)  # type: ignore[misc]
+        inputs = inputs or found
+    assert inputs is not None
+    return inputs
+
+
 def _settled(recipe: Recipe, world: World) -> tuple[Recipe, Layout]:
     """What the machine decides: the device, the precision, and how the batch is laid over processes."""
     world.use_device(recipe.device)
@@ -158,40 +170,13 @@ def _folder(recipe: Recipe, asked: Asked, world: World, held: contextlib.ExitSta
     if not world.is_first:
         return Path()
     try:
-        folder = asked.folder or _new_folder(recipe)
+        folder = asked.folder or new_folder(recipe.out, recipe.name, again="ladder-hub train")
         if not asked.folder:
             held.enter_context(sole_user(folder))
         write_whole(folder / "recipe.toml", [recipe.to_toml().encode()])
     except OSError as error:
         raise UserError(f"out={recipe.out or 'runs'} can't be written: {error.strerror}") from None
     return folder
-
-
-def _new_folder(recipe: Recipe) -> Path:
-    """`out`, which must be new or empty, or the next free runs/<name>."""
-    return _claimed(Path(recipe.out).expanduser()) if recipe.out else _next_free(Path("runs") / recipe.name)
-
-
-def _claimed(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    # What a kill at the very start leaves (.lock, a file half-written) is no run.
-    if any(not path.name.startswith(".") for path in folder.iterdir()):
-        raise UserError(
-            f"out={folder} exists; name another folder, or go on with its run: ladder-hub train resume={folder}"
-        )
-    return folder
-
-
-def _next_free(folder: Path) -> Path:
-    number = 1
-    while True:
-        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        try:
-            candidate.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return candidate
 
 
 def _headline(recipe: Recipe, state: TrainState, inputs: Inputs, folder: Path, world: World) -> str:

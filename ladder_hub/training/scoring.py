@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from ladder_hub.data.sources import StreamSource
 from ladder_hub.downstream.features import Extractor
 from ladder_hub.downstream.knn import Score, evaluate_knn
 from ladder_hub.training.loop import Loop
@@ -32,6 +33,7 @@ def score_network(loop: Loop, backbone: nn.Module, name: str, *, bank: int | Non
     """
     train, val, world, keys = loop.inputs.train, loop.inputs.val, loop.world, loop.recipe
     assert val is not None
+    assert not isinstance(train, StreamSource)
     task = loop.display.task(name, min(bank or len(train), len(train)) + len(val))
 
     def advance(images: int) -> None:

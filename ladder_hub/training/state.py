@@ -10,27 +10,37 @@ from torch import Tensor, nn
 from ladder_hub.artifact import load_heads
 from ladder_hub.backbone import build_backbone
 from ladder_hub.data.loader import Batch
-from ladder_hub.device import autocast, seed_everything
+from ladder_hub.device import autocast, keep_freed_memory, seed_everything
 from ladder_hub.errors import RunError, UserError
 from ladder_hub.models import create_model, resolve
 from ladder_hub.recipe import Recipe
 from ladder_hub.runtime.batch_norm import synchronised
 from ladder_hub.runtime.distributed import World
 from ladder_hub.siamese.learner import Learner, Output
-from ladder_hub.training.inputs import to_device
 from ladder_hub.training.layout import Layout
 from ladder_hub.training.length import warmup_steps
 from ladder_hub.training.optim import build_lars, build_schedule, target_momentum
+from ladder_hub.training.passes import buffers_kept, checkpoint_activations, compile_networks
+from ladder_hub.training.prefetch import Prefetch, Views
 
 
 class TrainState:
     """A learner and what moves it, `steps` optimiser steps long. `step` is the number of steps taken.
 
     Every process of `world` has one, and all stay equal: gradients are averaged, and BatchNorm's statistics are
-    shared where `layout` says so.
+    shared where `layout` says so. `say` is told what compiling comes to.
     """
 
-    def __init__(self, recipe: Recipe, learner: Learner, world: World, layout: Layout, *, steps_per_epoch: int) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        learner: Learner,
+        world: World,
+        layout: Layout,
+        *,
+        steps_per_epoch: int,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.recipe = recipe
         self.layout = layout
         self.device = world.device
@@ -38,6 +48,8 @@ class TrainState:
         self.steps_per_epoch = steps_per_epoch
         self.steps = recipe.epochs * steps_per_epoch
         self.step = 0
+        if world.device.type == "cpu":
+            keep_freed_memory()
         if layout.batch_norm == "sync" and world.size > 1:
             learner = synchronised(learner, world.device)
         self.learner = learner.to(world.device, self.dtype).to(memory_format=torch.channels_last).train()
@@ -50,7 +62,9 @@ class TrainState:
         )
         self._rank = world.rank
         self._connected = world.wrapped(self.learner)
-        self._checked = False
+        self._prefetch = Prefetch(world.device, self.dtype)
+        self._say = say
+        self._begun = False
         self.schedule = build_schedule(
             self.optimizer,
             learning_rate=recipe.learning_rate,
@@ -84,17 +98,19 @@ class TrainState:
         Raises:
             RunError: a parameter that should be trained gets no gradient.
         """
+        if self.recipe.compile and not self._begun:
+            self._compile(micro_batches[0])
         self.schedule.step_update(self.step)
         seed_everything(self.recipe.seed, self.step, self._rank)
         sums: dict[str, Tensor] = {}
-        for number, batch in enumerate(micro_batches, start=1):
+        for number, views in enumerate(self._prefetch(micro_batches), start=1):
             with self._gradients_kept(number < len(micro_batches)):
-                with autocast(self.device, self.recipe.precision):
-                    output = self._connected(*to_device(batch, self.device, self.dtype))
-                (self.learner.total(output.losses) / len(micro_batches)).backward()
+                output = self._pass(self._connected, views, share=len(micro_batches))
             for name, loss in output.losses.items():
                 sums[name] = sums.get(name, 0) + loss.detach() / len(micro_batches)
-        self._check_gradients()
+        if not self._begun:
+            self._check_gradients()
+        self._begun = True
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.momentum = target_momentum(self.step, steps=self.steps, base=self.recipe.target.base_momentum)
@@ -120,27 +136,36 @@ class TrainState:
         """Projectors, predictors and target: what the published backbone lacks for training to go on."""
         return _all_but_backbone(self.learner)
 
+    def _pass(self, learner: nn.Module, views: Views, *, share: int = 1) -> Output:
+        """Forward and backward; gradients of the total loss / `share` are added up."""
+        with autocast(self.device, self.recipe.precision):
+            output = learner(*views)
+        # What is computed again would count twice in the running statistics.
+        with buffers_kept(self.learner.online) if self.recipe.checkpoint_activations else nullcontext():
+            (self.learner.total(output.losses) / share).backward()
+        return output
+
+    def _compile(self, batch: Batch) -> None:
+        (views,) = self._prefetch([batch])
+        compile_networks(self.learner, lambda: self._pass(self.learner, views), self._say)
+
     def _gradients_kept(self, kept: bool) -> AbstractContextManager[None]:
         """While accumulating, processes average their gradients once, with the last micro-batch."""
         connected: Any = self._connected
         return connected.no_sync() if kept and connected is not self.learner else nullcontext()
 
     def _check_gradients(self) -> None:
-        """Once, at the first step: a parameter outside the graph would stay at random without a word."""
-        if not self._checked:
-            for name, parameter in self.learner.named_parameters():
-                if parameter.requires_grad and parameter.grad is None:
-                    raise RunError(
-                        f"{name} gets no gradient from the levels of {self.recipe.method}; try another network"
-                    )
-            self._checked = True
+        """At the first step: a parameter outside the graph would stay at random without a word."""
+        for name, parameter in self.learner.named_parameters():
+            if parameter.requires_grad and parameter.grad is None:
+                raise RunError(f"{name} gets no gradient from the levels of {self.recipe.method}; try another network")
 
 
 def build_learner(recipe: Recipe, *, say: Callable[[str], None] = lambda _: None) -> Learner:
     """The network of a recipe at step 0: random by its seed, or from `init`; `say` is told what came from there.
 
     Raises:
-        UserError: `init` can't be loaded, or is another architecture.
+        UserError: `init` can't be loaded, or is another architecture; or `checkpoint_activations` is not for this one.
     """
     seed_everything(recipe.seed)
     backbone = build_backbone(recipe.model.backbone)
@@ -151,6 +176,8 @@ def build_learner(recipe: Recipe, *, say: Callable[[str], None] = lambda _: None
     if recipe.init:
         heads = "heads and target" if _load_heads(learner, recipe.init) else "heads start at random"
         say(f"init={recipe.init}: backbone, {heads}")
+    if recipe.checkpoint_activations:
+        checkpoint_activations(backbone, recipe.model.backbone)
     return learner
 
 

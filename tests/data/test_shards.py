@@ -255,7 +255,7 @@ def test_not_a_tar_and_compressed(tmp_path):
     path.write_bytes(b"hello" * 500)
     assert message(path).startswith(f"{path} is not a tar archive (")
     path.write_bytes(gzip.compress(write_tar(tmp_path / "t.tar", [("a.jpg", jpeg(0))]).read_bytes()))
-    assert message(path) == f"{path} is compressed and can't be read at random places; unpack it to a plain .tar first"
+    assert message(path) == f"{path} is compressed and can't be read as it is; unpack it to a plain .tar first"
 
 
 def test_empty_file_and_no_images(tmp_path):
