@@ -54,7 +54,10 @@ def public(address: str) -> str:
     if command := _PIPE.match(address):
         shards = _SHARD_LIKE.findall(address[command.end() :])
         return f"pipe:… {shards[-1]}" if shards else "pipe:…"
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # a bracket without its partner
+        return f"{address.partition('://')[0]}://…"
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}"
 
