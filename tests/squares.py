@@ -22,7 +22,7 @@ def pair(seed: int, width: int = 48, height: int = 40) -> tuple[np.ndarray, np.n
         mask[distance < 7] = label
     shade = np.array([120.0] * 256)
     shade[1], shade[2] = 230, 20
-    image = shade[mask][..., None] + rng.normal(0, 12, (height, width, 3))
+    image = (shade[mask] + rng.normal(0, 12, mask.shape))[..., None].repeat(3, axis=2)
     return image.clip(0, 255).astype(np.uint8), mask
 
 

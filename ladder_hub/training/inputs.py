@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ladder_hub.data.image_source import Progress, no_progress
 from ladder_hub.data.loader import Batch, TwoViews
-from ladder_hub.data.photometric import Policy, augment, normalise
+from ladder_hub.data.photometric import Policy, augment, normalise_
 from ladder_hub.data.preview import PREVIEWED, contact_sheet
 from ladder_hub.data.sources import Source, StreamSource, is_stream, open_source, open_stream
 from ladder_hub.data.stream_views import StreamedViews
@@ -92,7 +92,7 @@ def to_device(batch: Batch, device: torch.device, dtype: torch.dtype = torch.flo
     prepared = []
     for view, photometric in zip(batch.views, batch.photometric, strict=True):
         images = augment(view.to(device, non_blocking=True), photometric)
-        prepared.append(normalise(images).to(dtype).contiguous(memory_format=torch.channels_last))
+        prepared.append(normalise_(images).to(dtype).contiguous(memory_format=torch.channels_last))
     return prepared[0], prepared[1]
 
 

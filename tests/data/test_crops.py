@@ -8,7 +8,7 @@ import torchvision.transforms.v2.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ladder_hub.data.crops import crop, draw_crop, evaluation_crop
+from ladder_hub.data.crops import crop, draw_crop, evaluation_crop, reduced, reduction
 
 SIDE = st.integers(1, 3000)
 
@@ -81,3 +81,54 @@ def test_evaluation_crop_of_a_strip_stays_small():
     strip = torch.zeros(3, 2, 60_000, dtype=torch.uint8)
     strip[:, :, 29_000:31_000] = 200
     assert (evaluation_crop(strip, 32, 1.0) == 200).all()
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_pixels_do_not_depend_on_the_layout(channels_last):
+    image = torch.randint(0, 256, (3, 300, 400), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    laid = image.permute(1, 2, 0).contiguous().permute(2, 0, 1) if channels_last else image
+    ours = crop(laid, (20, 30, 250, 333), 224, True)
+    theirs = F.resized_crop(image, 20, 30, 250, 333, [224, 224], F.InterpolationMode.BICUBIC, antialias=True)
+    assert torch.equal(ours, F.horizontal_flip(theirs))
+    assert ours.stride(0) == 1
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected"),
+    [
+        ((127, 500), 1),
+        ((128, 128), 2),
+        ((255, 900), 2),
+        ((256, 257), 4),
+        ((511, 512), 4),
+        ((512, 900), 8),
+        ((9000, 9000), 8),
+    ],
+)
+def test_reduction_leaves_the_smaller_box_twice_the_view(sides, expected):
+    first, second = sides
+    assert reduction([(0, 0, first, 600), (5, 6, 700, second)], 32) == expected
+
+
+@given(box=st.tuples(SIDE, SIDE, st.integers(64, 3000), st.integers(64, 3000)), by=st.sampled_from([1, 2, 4, 8]))
+def test_a_reduced_box_is_off_by_half_a_pixel_at_most(box, by):
+    top, left, height, width = reduced(box, by)
+    for edge, whole in (
+        (top, box[0]),
+        (left, box[1]),
+        (top + height, box[0] + box[2]),
+        (left + width, box[1] + box[3]),
+    ):
+        assert abs(edge - whole / by) <= 0.5
+    assert min(height, width) > 0
+    if by == 1:
+        assert (top, left, height, width) == box
+
+
+@given(seed=st.integers(0, 2**32), height=st.integers(300, 3001), width=st.integers(300, 3001))
+def test_a_reduced_box_lies_in_the_reduced_image(seed, height, width):
+    box = draw_crop(np.random.default_rng(seed), height, width, scale=(0.5, 1.0), ratio=(0.75, 4 / 3))
+    for by in (2, 4, 8):
+        y, x, h, w = reduced(box, by)
+        assert y + h <= -(-height // by)
+        assert x + w <= -(-width // by)

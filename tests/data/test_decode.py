@@ -5,10 +5,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import simplejpeg
 import torch
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin
 
-from ladder_hub.data.decode import decode, image_endings
+from ladder_hub.data.decode import Encoded, decode, image_endings
+from ladder_hub.data.jpeg import is_plain_jpeg
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (9, 13, 3), dtype=np.uint8)
@@ -104,12 +106,72 @@ def test_constant_float_image_is_no_division_by_zero():
     assert pixels(encoded(constant, "TIFF")).max() == 0
 
 
-@pytest.mark.parametrize(("orientation", "turn"), [(3, 2), (6, 3), (8, 1)])
-def test_camera_orientation_is_applied(orientation, turn):
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_camera_orientation_is_applied(orientation, kind):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encoded(Image.fromarray(RGB), "PNG", exif=exif)
-    np.testing.assert_array_equal(pixels(data), np.rot90(RGB, turn))
+    data = encoded(Image.fromarray(RGB), kind, exif=exif)
+    expected = np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    np.testing.assert_array_equal(pixels(data), expected)
+    assert (expected.shape == (13, 9, 3)) == (orientation in range(5, 9))
+    picture = Encoded(data)
+    assert (picture.height, picture.width) == expected.shape[:2]
+
+
+def test_orientation_that_only_xmp_knows():
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    data = encoded(Image.fromarray(RGB), "JPEG", xmp=xmp)
+    assert pixels(data).shape == (13, 9, 3)
+    np.testing.assert_array_equal(pixels(data), np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(data)))))
+
+
+SMOOTH = Image.fromarray(RNG.integers(0, 256, (7, 9, 3), dtype=np.uint8)).resize((203, 101), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}, {"quality": 5}])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_jpegs_are_what_pillow_gives(mode, options):
+    data = encoded(SMOOTH.convert(mode), "JPEG", **options)
+    assert is_plain_jpeg(data)
+    np.testing.assert_array_equal(pixels(data), pillow(data))
+
+
+@pytest.mark.parametrize("reduction", [2, 4, 8])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_is_read_smaller_as_pillow_drafts_it(reduction, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(SMOOTH, "JPEG", exif=exif)
+    draft = Image.open(io.BytesIO(data))
+    draft.draft(None, (draft.width // reduction, draft.height // reduction))
+    read = Encoded(data).read(reduction)
+    height, width = -(-101 // reduction), -(-203 // reduction)
+    assert tuple(read.shape[1:]) == ((width, height) if orientation == 6 else (height, width))
+    np.testing.assert_array_equal(read.permute(1, 2, 0).numpy(), np.array(ImageOps.exif_transpose(draft)))
+
+
+def test_other_formats_are_read_whole_whatever_is_asked():
+    assert Encoded(encoded(SMOOTH)).read(4).shape == (3, 101, 203)
+
+
+def test_a_jpeg_whose_header_alone_is_sound_says_so_when_it_is_read():
+    picture = Encoded(BIG[: len(BIG) // 2])
+    assert (picture.height, picture.width) == (64, 64)
+    for reduction in (1, 2):
+        with pytest.raises(ValueError, match=r"^truncated$"):
+            picture.read(reduction)
+
+
+def test_damage_that_pillow_lives_with_is_pillows_to_mend():
+    """A byte of the entropy-coded data is wrong: libjpeg warns, Pillow shows what there is."""
+    data = bytearray(encoded(SMOOTH, "JPEG"))
+    start = data.index(b"\xff\xda") + 40
+    data[start : start + 8] = bytes([0x5A] * 8)
+    data[-40:-30] = b"\xff\xd0" + bytes(8)
+    with pytest.raises(ValueError, match=r"."):
+        simplejpeg.decode_jpeg(bytes(data))
+    np.testing.assert_array_equal(pixels(bytes(data)), pillow(bytes(data)))
 
 
 def test_broken_exif_does_not_cost_the_image():

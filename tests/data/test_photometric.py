@@ -6,8 +6,9 @@ import torch
 import torchvision.transforms.v2.functional as F
 from pictures import policy
 
+from ladder_hub.data import photometric
 from ladder_hub.data.chance import view_generator
-from ladder_hub.data.photometric import IMAGENET_MEAN, IMAGENET_STD, PARAMS, augment, draw, normalise
+from ladder_hub.data.photometric import IMAGENET_MEAN, IMAGENET_STD, PARAMS, augment, draw, normalise, normalise_
 
 SIDE = 32
 
@@ -78,6 +79,64 @@ def test_blur(side, sigma):
     params = neutral(3)
     params[:, 10] = sigma
     check(images(3, side), params)
+
+
+@pytest.mark.parametrize(
+    "column", [1, 2, 3, 4, 9, 11], ids=["brightness", "contrast", "saturation", "hue", "grey", "solarize"]
+)
+@pytest.mark.parametrize("value", [0.07, 0.6, 1.4])
+def test_is_torchvisions_for_bytes_to_the_last_place(column, value):
+    """Each operation alone on uint8 images, where torchvision cuts off what is behind the point."""
+    if column == 4:
+        value = value % 0.5
+    elif column > 4:
+        value = 1.0
+    params, batch = neutral(6), images()
+    params[:, 0], params[:, column] = column < 5, value
+    operation = {
+        1: F.adjust_brightness,
+        2: F.adjust_contrast,
+        3: F.adjust_saturation,
+        4: F.adjust_hue,
+        9: lambda x, _: F.rgb_to_grayscale(x, num_output_channels=3),
+        11: lambda x, _: F.solarize(x, 128),
+    }[column]
+    theirs = operation(batch, value)
+    ours = (augment(batch, params) * 255 + 1e-3).floor()
+    assert (ours - theirs.float()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.5, 1.0, 2.0])
+def test_blur_of_bytes_is_torchvisions_to_the_last_place(sigma):
+    params, batch = neutral(2), images(2, 224)
+    params[:, 10] = sigma
+    ours = (augment(batch, params) * 255).round()
+    assert (ours - F.gaussian_blur(batch, [23, 23], [sigma, sigma]).float()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_result_goes_where_it_is_wanted(channels_last):
+    batch = images(16)
+    params = torch.from_numpy(
+        np.stack([draw(policy(), view_generator(seed=1, epoch=0, index=i, view=0)) for i in range(16)])
+    )
+    expected = augment(batch, params)
+    if channels_last:
+        batch = batch.contiguous(memory_format=torch.channels_last)
+    out = torch.full(batch.shape, torch.nan)
+    assert augment(batch, params, out=out) is out
+    assert torch.equal(out, expected)
+
+
+def test_groups_are_the_images_one_by_one():
+    """What a GPU does, here: each step on those that it touches."""
+    batch = images(24)
+    params = torch.from_numpy(
+        np.stack([draw(policy(), view_generator(seed=3, epoch=0, index=i, view=0)) for i in range(24)])
+    )
+    grouped = batch.float() / 255
+    photometric._in_groups(photometric._steps(params), grouped)
+    torch.testing.assert_close(grouped, augment(batch, params), atol=2e-6, rtol=0)
 
 
 def test_solarize_threshold_is_half_inclusive():
@@ -176,6 +235,9 @@ def test_normalise():
     normalise_bytes = normalise(images())
     expected = F.normalize(images().float() / 255, list(IMAGENET_MEAN), list(IMAGENET_STD))
     torch.testing.assert_close(normalise_bytes, expected, atol=1e-6, rtol=0)
+    in_place = x.clone()
+    assert normalise_(in_place) is in_place
+    assert torch.equal(in_place, normalise(x))
     own = {"mean": [0.5, 0.4, 0.3], "std": [0.1, 0.2, 0.3]}
     torch.testing.assert_close(normalise(x, **own), F.normalize(x, **own), atol=2e-6, rtol=0)
     torch.testing.assert_close(normalise(x), F.normalize(x, list(IMAGENET_MEAN), list(IMAGENET_STD)), atol=1e-6, rtol=0)
@@ -201,3 +263,19 @@ def test_groups_go_to_cuda_from_pinned_memory():
     rows = [draw(policy(solarize=0.0), view_generator(seed=1, epoch=0, index=i, view=0)) for i in range(6)]
     params = torch.from_numpy(np.stack(rows))
     torch.testing.assert_close(augment(images().cuda(), params).cpu(), augment(images(), params), atol=1e-4, rtol=0)
+
+
+def test_jitter_is_distributed_as_torchvisions():
+    """Mean and spread of what becomes of one image, over draws: factors, order and their interplay."""
+    import torchvision.transforms.v2 as T
+
+    count = 1500
+    image = images(3, 8)[2:]
+    rows = rows_of(policy(jitter=1.0, grey=0.0, blur=0.0, solarize=0.0), count)
+    ours = augment(image.expand(count, -1, -1, -1), torch.from_numpy(rows)).double()
+    torch.manual_seed(0)
+    jitter = T.ColorJitter(0.4, 0.4, 0.2, 0.1)
+    theirs = torch.stack([jitter(image[0].float() / 255) for _ in range(count)]).double()
+    error = ((ours.var(0) + theirs.var(0)) / count).sqrt()
+    assert ((ours.mean(0) - theirs.mean(0)).abs() < 5 * error + 1e-4).all()
+    torch.testing.assert_close(ours.std(0), theirs.std(0), rtol=0.15, atol=2e-3)
