@@ -22,6 +22,7 @@ from ladder_hub.card import render_card
 from ladder_hub.curves import draw_curves
 from ladder_hub.documents import plain, read_json, read_text, shown
 from ladder_hub.errors import UserError
+from ladder_hub.imported_card import render_imported_card
 from ladder_hub.models import read_config, resolve
 from ladder_hub.recipe import Recipe, load_recipe
 from ladder_hub.weights import (
@@ -53,6 +54,11 @@ class Artifact:
     provenance: dict[str, Any]
     recipe: str
     """The text of recipe.toml; empty where a model of other origin has none."""
+
+    @property
+    def keeps_figures(self) -> bool:
+        """Whether ladder-hub wrote it, and so can write its card anew."""
+        return bool(self.recipe) or isinstance(self.provenance.get("imported"), dict)
 
 
 def write_artifact(
@@ -105,6 +111,43 @@ def write_artifact(
         (new / "recipe.toml").write_text(recipe.published().to_toml(), encoding="utf-8")
         draw_curves(log, new / "curves.png")
         card = render_card(recipe=recipe, config=config, provenance=facts, metrics=entries)
+        (new / "README.md").write_text(card, encoding="utf-8")
+
+
+def write_imported(
+    folder: Path,
+    *,
+    architecture: str,
+    tensors: Mapping[str, Tensor],
+    cfg: Mapping[str, Any],
+    origin: Mapping[str, Any],
+) -> None:
+    """Write weights that were trained elsewhere to `folder`, as `write_artifact` writes our own.
+
+    Args:
+        folder: Its parents are made.
+        architecture: Of timm.
+        tensors: Exactly those of the network without a classifier, float32 on the CPU.
+        cfg: The `pretrained_cfg`, from `backbone.explicit_cfg`.
+        origin: Where they come from: file, sha256, layout, branch, license, ...; provenance.json keeps it.
+    """
+    digest = tensor_digest(tensors)
+    with _swapped_in(folder) as new:
+        save_canonical(tensors, new / "model.safetensors")
+        sha256 = file_sha256(new / "model.safetensors")
+        ours = {"imported": origin["layout"], "sha256": sha256, "digest": digest, "branch": origin["branch"]}
+        config = {
+            "architecture": architecture,
+            "num_classes": 0,
+            "num_features": skeleton(architecture).num_features,
+            "pretrained_cfg": dict(cfg),
+            "ladder_hub": ours | {"version": ladder_hub.__version__},
+        }
+        facts = {"imported": dict(origin), "weights_sha256": sha256, "weights_digest": digest}
+        entries = _measured_before(folder, digest)
+        for name, value in (("config", config), ("provenance", facts), ("metrics", entries)):
+            (new / f"{name}.json").write_text(_json(value), encoding="utf-8")
+        card = render_imported_card(config=config, provenance=facts, metrics=entries)
         (new / "README.md").write_text(card, encoding="utf-8")
 
 
@@ -164,12 +207,13 @@ def add_metrics(folder: Path, entries: Sequence[Metric]) -> None:
         ArtifactError: an entry was measured on other weights, or the folder is damaged or can't be written.
     """
     artifact = read_artifact(folder)
-    if not artifact.recipe:
-        raise ArtifactError(f"{artifact.folder}: no recipe.toml; figures are kept for models that ladder-hub trained")
+    if not artifact.keeps_figures:
+        raise ArtifactError(
+            f"{artifact.folder}: no recipe.toml; figures are kept for models that ladder-hub trained or imported"
+        )
     digest = artifact.config["ladder_hub"].get("digest")
     metrics = _merged(artifact.metrics, [_owned(entry, digest, artifact.folder) for entry in entries])
-    recipe = load_recipe(str(artifact.folder / "recipe.toml"))
-    card = render_card(recipe=recipe, config=artifact.config, provenance=artifact.provenance, metrics=metrics)
+    card = _card(artifact, metrics)
     # The card shows nothing that metrics.json lacks, even when only the first of the two gets written.
     for name, text, loss in (
         ("metrics.json", _json(metrics), "the figures were not kept"),
@@ -180,6 +224,34 @@ def add_metrics(folder: Path, entries: Sequence[Metric]) -> None:
         except OSError as error:
             reason = error.strerror or error
             raise ArtifactError(f"{artifact.folder / name} can't be written ({reason}); {loss}") from None
+
+
+def state_data_license(folder: Path, license: str) -> None:
+    """Write the licence of the training images into an artifact's recipe and onto its card.
+
+    Raises:
+        ArtifactError: the folder is damaged, was not trained by ladder-hub, or can't be written.
+    """
+    artifact = read_artifact(folder)
+    path = artifact.folder / "recipe.toml"
+    if not artifact.recipe:
+        raise ArtifactError(
+            f"{artifact.folder}: no recipe.toml; what an imported model learnt from is not ours to license"
+        )
+    recipe = load_recipe(str(path), [f"data.license={json.dumps(license)}"])
+    facts: dict[str, Any] = {"config": artifact.config, "provenance": artifact.provenance, "metrics": artifact.metrics}
+    for name, text in (("recipe.toml", recipe.to_toml()), ("README.md", render_card(recipe=recipe, **facts))):
+        try:
+            write_whole(artifact.folder / name, [text.encode()])
+        except OSError as error:
+            raise ArtifactError(f"{artifact.folder / name} can't be written ({error.strerror or error})") from None
+
+
+def _card(artifact: Artifact, metrics: Sequence[Metric]) -> str:
+    facts: dict[str, Any] = {"config": artifact.config, "provenance": artifact.provenance, "metrics": metrics}
+    if not artifact.recipe:
+        return render_imported_card(**facts)
+    return render_card(recipe=load_recipe(str(artifact.folder / "recipe.toml")), **facts)
 
 
 def _publishable(backbone: nn.Module, name: str) -> dict[str, Tensor]:

@@ -14,6 +14,9 @@ from ladder_hub.documents import plain, without_controls
 from ladder_hub.recipe import Recipe
 
 _METRIC_TYPES = {"top1": "accuracy"}
+# The Hub's tasks, by how a protocol's name begins; whatever reads frozen features is a classification.
+_TASKS = {"det": "object-detection", "seg": "image-segmentation"}
+NOT_STATED = "not stated"
 
 
 def render_card(
@@ -36,14 +39,18 @@ def render_card(
         f"# {name}",
         _introduction(recipe, config),
         _ladder(recipe),
-        _usage(config),
-        _results(metrics),
+        usage_section(config),
+        results_section(metrics),
         _training(recipe, config, provenance),
         _origin(config, provenance),
+        licenses_section(weights=recipe.license, images=_images_license(recipe, provenance)),
         _LIMITATIONS,
         _CITATION,
     ]
-    return f"---\n{_front_matter(recipe, config, metrics)}\n---\n\n" + "\n\n".join(sections) + "\n"
+    front = front_matter(
+        f"{recipe.name}.{config['architecture']}", license=recipe.license, tag=recipe.method, metrics=metrics
+    )
+    return f"---\n{front}\n---\n\n" + "\n\n".join(sections) + "\n"
 
 
 def percent(share: float) -> str:
@@ -61,21 +68,22 @@ def data_name(fingerprint: Any) -> str:
     return f"{name} ({', '.join(fact for fact in facts if fact)})" if any(facts) else name
 
 
-def _front_matter(recipe: Recipe, config: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
+def front_matter(name: str, *, license: str, tag: str, metrics: Sequence[Mapping[str, Any]]) -> str:
+    """The YAML of a card, without its fences; with a model-index of `name` where something was measured."""
     results = [_eval_result(entry) for entry in metrics]
     data = ModelCardData(
         library_name="timm",
         pipeline_tag="image-feature-extraction",
-        license=recipe.license,
+        license=license,
         tags=[
             "image-feature-extraction",
             "timm",
             "transformers",
             "self-supervised",
             "ladder-hub",
-            recipe.method,
+            tag,
         ],
-        model_name=f"{recipe.name}.{config['architecture']}",
+        model_name=name,
         eval_results=results or None,
     )
     if not results:
@@ -88,7 +96,7 @@ def _eval_result(entry: Mapping[str, Any]) -> EvalResult:
     val = entry["data"]["val"]
     name = data_name(val)
     return EvalResult(
-        task_type="image-classification",
+        task_type=_TASKS.get(entry["protocol"].partition(":")[0], "image-classification"),
         task_name=entry["protocol"],
         dataset_type=plain(str(val.get("name") or val.get("source"))) if isinstance(val, Mapping) else name,
         dataset_name=name,
@@ -111,15 +119,17 @@ def _introduction(recipe: Recipe, config: Mapping[str, Any]) -> str:
 
 def _ladder(recipe: Recipe) -> str:
     rows = [(lv.stage, str(2 ** int(lv.stage[3:])), lv.loss, f"{lv.weight:g}") for lv in recipe.ladder]
-    return f"## Method\n\n`{recipe.method}`\n\n" + _table(("stage", "stride", "loss", "weight"), rows)
+    return f"## Method\n\n`{recipe.method}`\n\n" + table(("stage", "stride", "loss", "weight"), rows)
 
 
-def _usage(config: Mapping[str, Any]) -> str:
+def usage_section(config: Mapping[str, Any]) -> str:
+    """How to load the folder, with the indices of this network's maps."""
     indices = tuple(stage_indices(skeleton(config["architecture"]), config["architecture"]).values())
     return _USAGE.replace("OUT_INDICES", str(indices))
 
 
-def _results(metrics: Sequence[Mapping[str, Any]]) -> str:
+def results_section(metrics: Sequence[Mapping[str, Any]]) -> str:
+    """The table of what was measured, or that nothing was."""
     if not metrics:
         return "## Results\n\nNone measured."
     columns = (
@@ -136,7 +146,7 @@ def _results(metrics: Sequence[Mapping[str, Any]]) -> str:
     )
     return (
         "## Results\n\nMeasured by `ladder-hub eval` on these weights. *Before training* is the same network as "
-        "this run began with it.\n\n" + _table(columns, [_result_row(entry) for entry in metrics])
+        "this run began with it.\n\n" + table(columns, [_result_row(entry) for entry in metrics])
     )
 
 
@@ -172,7 +182,7 @@ def _training(recipe: Recipe, config: Mapping[str, Any], provenance: Mapping[str
         ("device", str(provenance.get("device") or "not recorded")),
         ("wall time", _duration(provenance.get("wall_seconds"))),
     ]
-    return "## Training\n\n" + _table(("", ""), rows) + "\n\n![Loss and collapse monitor of each level](curves.png)"
+    return "## Training\n\n" + table(("", ""), rows) + "\n\n![Loss and collapse monitor of each level](curves.png)"
 
 
 def _origin(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
@@ -185,10 +195,23 @@ def _origin(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
         ("sha256 of model.safetensors", f"`{config['ladder_hub'].get('sha256', 'not recorded')}`"),
         ("digest of the tensors", f"`{config['ladder_hub'].get('digest', 'not recorded')}`"),
     ]
-    return "## Provenance\n\n" + _table(("", ""), rows)
+    return "## Provenance\n\n" + table(("", ""), rows)
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def licenses_section(*, weights: str, images: str) -> str:
+    """Under which licence the code, the weights and the images that taught them stand; empty: not stated."""
+    rows = [("code (ladder-hub)", "apache-2.0"), ("weights", weights), ("training images", images)]
+    return "## Licences\n\n" + table(("of", "licence"), [(what, license or NOT_STATED) for what, license in rows])
+
+
+def _images_license(recipe: Recipe, provenance: Mapping[str, Any]) -> str:
+    data = provenance.get("data")
+    drawn = isinstance(data, Mapping) and data.get("source") == "shapes"
+    return recipe.data.license or ("apache-2.0 (drawn by ladder-hub)" if drawn else "")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; no cell can break out of its place."""
     lines = [columns, ["---"] * len(columns), *rows]
     # A bar inside a cell (in a path, say) would start another column, a line break another row.
     cells = [[without_controls(cell).replace("|", "\\|") for cell in line] for line in lines]

@@ -7,11 +7,14 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from ladder_hub.errors import RunError, UserError
+
+if TYPE_CHECKING:
+    from ladder_hub.recipe_files import Kind
 
 app = typer.Typer(
     name="ladder-hub",
@@ -25,16 +28,28 @@ evaluate = typer.Typer(help="Measure a model under a named protocol.", no_args_i
 app.add_typer(evaluate, name="eval")
 
 Keys = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings, such as epochs=50.")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A name, an artifact, a run, hf-hub:org/name, random:resnet50, timm:resnet50.a1_in1k."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @app.command()
 def recipes(as_json: AsJson = False) -> None:
-    """Every recipe, one line each."""
-    from ladder_hub.recipe import load_recipe, recipe_names
+    """Every recipe, one line each, and the command that takes it."""
+    from ladder_hub.recipe_files import descriptions
 
-    rows = [(name, load_recipe(name).description) for name in recipe_names()]
-    _show(["recipe", "what it trains"], rows, as_json=as_json)
+    verbs: tuple[tuple[Kind, str], ...] = (
+        ("", "train"),
+        ("linear", "eval linear"),
+        ("detect", "eval detect"),
+        ("segment", "eval segment"),
+    )
+    rows = [(name, verb, text) for kind, verb in verbs for name, text in descriptions(kind).items()]
+    _show(["recipe", "command", "what it does"], rows, as_json=as_json)
 
 
 @app.command()
@@ -72,19 +87,56 @@ def plan(keys: Keys = None, as_json: AsJson = False) -> None:
 
 
 @evaluate.command()
-def knn(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, an artifact, a run, hf-hub:org/name.")],
-    keys: Keys = None,
-    as_json: AsJson = False,
-) -> None:
-    """Nearest neighbours on frozen features: data.train=IMAGES data.val=IMAGES stage=res5|all k=20 temperature=0.07."""
+def knn(model: Model, keys: Keys = None, as_json: AsJson = False) -> None:
+    """Nearest neighbours on frozen features: data.train=IMAGES data.val=IMAGES stage=res5|all k=[20,200]."""
     from ladder_hub.downstream.evaluation import eval_knn
 
-    metrics = eval_knn(model, keys or [])
-    if as_json:
-        typer.echo(json.dumps(metrics, indent=2))
-    else:
-        _show_metrics(metrics)
+    _print_metrics(eval_knn(model, keys or []), as_json=as_json)
+
+
+@evaluate.command()
+def linear(model: Model, keys: Keys = None, as_json: AsJson = False) -> None:
+    """Linear classifiers on frozen features: recipe=NAME data.train=IMAGES data.val=IMAGES stage=res5|all out=FOLDER.
+
+    resume=FOLDER goes on with an interrupted one; cache=true learns on centre crops whose features are read once.
+    """
+    from ladder_hub.downstream.linear_settings import DEFAULT
+    from ladder_hub.downstream.linear_task import eval_linear
+
+    given, overrides = _take(keys or [], "recipe", "resume")
+    run = eval_linear(model, given.get("recipe", DEFAULT), overrides, resume=given.get("resume"))
+    if run is not None:
+        _print_metrics(run.metrics, as_json=as_json)
+
+
+@evaluate.command()
+def detect(model: Model, keys: Keys = None, as_json: AsJson = False) -> None:
+    """Mask R-CNN fine-tuned on COCO JSONs: recipe=NAME data.train=JSON data.val=JSON data.images=FOLDER out=FOLDER.
+
+    data.images may be a .tar; data.val_images=... where the images of val lie elsewhere; resume=FOLDER goes on.
+    """
+    from ladder_hub.downstream.detect_settings import DEFAULT
+    from ladder_hub.downstream.detection_task import eval_detect
+
+    given, overrides = _take(keys or [], "recipe", "resume")
+    run = eval_detect(model, given.get("recipe", DEFAULT), overrides, resume=given.get("resume"))
+    if run is not None:
+        _print_metrics(run.metrics, as_json=as_json)
+
+
+@evaluate.command()
+def segment(model: Model, keys: Keys = None, as_json: AsJson = False) -> None:
+    """FCN fine-tuned on masks: recipe=NAME data.train=PAIRS data.val=PAIRS data.classes=21 steps=2000 out=FOLDER.
+
+    PAIRS is a .tar of <key>.jpg and <key>.png, a folder with images and masks, or a list. resume=FOLDER goes on.
+    """
+    from ladder_hub.downstream.segment_settings import DEFAULT
+    from ladder_hub.downstream.segmentation_task import eval_segment
+
+    given, overrides = _take(keys or [], "recipe", "resume")
+    run = eval_segment(model, given.get("recipe", DEFAULT), overrides, resume=given.get("resume"))
+    if run is not None:
+        _print_metrics(run.metrics, as_json=as_json)
 
 
 @app.command(name="list")
@@ -117,6 +169,82 @@ def info(
     _show_facts(facts["model"])
     _show(["stage", "stride", "channels"], facts["stages"])
     _show_metrics(facts["metrics"])
+
+
+@app.command(name="import")
+def import_(
+    checkpoint: Annotated[str, typer.Argument(metavar="CKPT", help="A .pth, .ckpt, .torch, .safetensors or .npz.")],
+    keys: Keys = None,
+) -> None:
+    """Another project's checkpoint as an artifact: from=auto|moco|lightly|... out=FOLDER branch=online|target arch=NAME."""
+    given, overrides = _take(keys or [], "from")
+    from ladder_hub.formats.importing import import_checkpoint
+
+    report = import_checkpoint(checkpoint, overrides, layout=given.get("from", "auto"))
+    _show_facts(report.facts())
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, an artifact, a run, hf-hub:org/name.")],
+    keys: Keys = None,
+) -> None:
+    """A model in another tool's file: to=torchvision|detectron2|mmdet|mmseg|onnx|torch_export|safetensors out=FILE."""
+    given, overrides = _take(keys or [], "to")
+    if "to" not in given:
+        raise UserError("export takes to=torchvision, detectron2, mmdet, mmseg, onnx, torch_export or safetensors")
+    from ladder_hub.formats.exporting import export_model
+
+    report = export_model(model, given["to"], overrides)
+    for line in (*map(str, report.files), *report.notes):
+        typer.echo(line)
+
+
+@app.command()
+def push(
+    artifact: Annotated[str, typer.Argument(metavar="ARTIFACT", help="The folder of an artifact or of a run.")],
+    repository: Annotated[str, typer.Argument(metavar="ORG/NAME", help="On the Hub; made where there is none.")],
+    keys: Keys = None,
+) -> None:
+    """Publish an artifact, if nothing is wrong with it: private=true revision=BRANCH tag=v1 pr=true dry=true.
+
+    Exactly its files go, in one commit. data.license=ID states the licence of the training images on the card first;
+    dry=true looks and shows, and sends nothing.
+    """
+    from ladder_hub.publishing.push import push as publish
+
+    done = publish(artifact, repository, keys or [], tell=typer.echo)
+    _show(["check", "result"], [(check.name, check.result) for check in done.checks])
+    if done.sent is None:
+        typer.echo("dry=true: nothing was sent")
+    else:
+        typer.echo(f"{done.sent.address} {'holds it now' if done.sent.changed else 'held it already: nothing to do'}")
+
+
+@app.command()
+def pull(
+    words: Annotated[list[str], typer.Argument(metavar="[MODEL] KEY=VALUE", help="org/name[@revision], or all=true.")],
+) -> None:
+    """Fetch and verify a model: org/name, org/name@revision, a name of the zoo; or all=true. out=FOLDER copies it."""
+    from ladder_hub.publishing.retrieval import retrieve
+
+    models, settings = [word for word in words if "=" not in word], [word for word in words if "=" in word]
+    if len(models) > 1:
+        raise UserError(f"pull takes one model, not {' and '.join(models)}")
+    for model, folder in retrieve(models[0] if models else None, settings).items():
+        typer.echo(f"{model} is verified: {folder}")
+
+
+@app.command()
+def verify(model: Model, keys: Keys = None, as_json: AsJson = False) -> None:
+    """Whether a model is what was published: digest, keys, shapes, config, card; data.val=IMAGES measures kNN again."""
+    from ladder_hub.publishing.verify import VerifyError
+    from ladder_hub.publishing.verify import verify as look
+
+    checks = look(model, keys or [])
+    _show(["check", "result"], [(check.name, check.result) for check in checks], as_json=as_json)
+    if problems := [check.name for check in checks if check.problems]:
+        raise VerifyError(f"{model} is not what it says: {', '.join(problems)}")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -173,6 +301,13 @@ def _show_facts(facts: dict[str, Any]) -> None:
     width = max(len(key) for key in facts) + 2
     for key, value in facts.items():
         typer.echo(f"{key:<{width}}{value}")
+
+
+def _print_metrics(metrics: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(metrics, indent=2))
+    else:
+        _show_metrics(metrics)
 
 
 def _show_metrics(metrics: Sequence[dict[str, Any]]) -> None:

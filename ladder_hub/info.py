@@ -31,6 +31,7 @@ def describe(name: str) -> dict[str, Any]:
     data = artifact.provenance.get("data")
     known = {
         "method": ours.get("method"),
+        "imported": ours.get("imported"),
         "levels": levels,
         "recipe": ours.get("recipe"),
         "samples seen": ours.get("samples_seen"),

@@ -5,6 +5,7 @@ saving work as for any other.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -55,11 +56,11 @@ class FpnBackbone(nn.Module):
         out_channels: Channels of every map that leaves it.
     """
 
-    def __init__(self, model: nn.Module, out_channels: int) -> None:
+    def __init__(self, model: nn.Module, out_channels: int, norm: Callable[..., nn.Module] | None = None) -> None:
         super().__init__()
         self.body = PyramidBackbone(model, "torchvision")
         self.fpn = FeaturePyramidNetwork(
-            list(self.body.channels.values()), out_channels, extra_blocks=LastLevelMaxPool()
+            list(self.body.channels.values()), out_channels, extra_blocks=LastLevelMaxPool(), norm_layer=norm
         )
         self.out_channels = out_channels
 
@@ -69,7 +70,7 @@ class FpnBackbone(nn.Module):
         return maps
 
 
-def with_fpn(model: nn.Module, out_channels: int = 256) -> FpnBackbone:
+def with_fpn(model: nn.Module, out_channels: int = 256, *, norm: Callable[..., nn.Module] | None = None) -> FpnBackbone:
     """A backbone for `torchvision.models.detection.FasterRCNN`, `MaskRCNN`, `RetinaNet`, ...
 
     The FPN starts at random. BatchNorm of the network stays trainable, as fine-tuning from self-supervised
@@ -78,8 +79,9 @@ def with_fpn(model: nn.Module, out_channels: int = 256) -> FpnBackbone:
     Args:
         model: From `create_model`, whole or with `features_only`, or from `build_backbone`.
         out_channels: Channels of every FPN map.
+        norm: Of the FPN, such as `nn.BatchNorm2d`; None: it has none.
 
     Raises:
         BackboneError: one of the strides 4, 8, 16, 32 is missing.
     """
-    return FpnBackbone(model, out_channels)
+    return FpnBackbone(model, out_channels, norm)

@@ -155,6 +155,8 @@ def write_whole(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
 
 def _bytes(tensor: Tensor) -> memoryview:
     flat = tensor.detach().cpu().contiguous(memory_format=torch.contiguous_format).reshape(-1)
+    if not flat.numel():  # torch views nothing as bytes
+        return memoryview(b"")
     bits: Any = flat.view(torch.uint8).numpy()
     return memoryview(bits)
 

@@ -49,6 +49,19 @@ def test_the_front_matter_is_what_the_hub_reads():
     assert (second.metric_value, second.metric_name) == (33.3, "top1 of res4")
 
 
+@pytest.mark.parametrize(
+    ("protocol", "task"),
+    [
+        ("linear:sgd-coslr-100e", "image-classification"),
+        ("det:mask-rcnn-fpn-1x", "object-detection"),
+        ("seg:fcn-d8-voc-20k, changed: steps=2000", "image-segmentation"),
+    ],
+)
+def test_the_protocol_tells_the_task(protocol, task):
+    (result,) = ModelCard(render([metric(weights="d1" * 32, protocol=protocol)])).data.eval_results
+    assert (result.task_type, result.task_name) == (task, protocol)
+
+
 def test_without_measurements_there_is_no_model_index_and_no_figure():
     card = render(metrics=[])
     front = yaml.safe_load(card.split("---\n")[1])

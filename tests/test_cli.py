@@ -9,6 +9,7 @@ import pytest
 
 from ladder_hub import cli
 from ladder_hub.recipe import recipe_names
+from ladder_hub.recipe_files import names
 from ladder_hub.registry import list_models
 
 RUN = ["model.backbone=test_resnet", "heads.hidden=32", "heads.out=16", "data.image_size=32", "batch_size=8"]
@@ -40,7 +41,8 @@ def test_help_names_every_verb(capsys) -> None:
     text = capsys.readouterr().out
     verbs = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
     verbs += [group.name for group in cli.app.registered_groups]
-    assert sorted(verbs) == ["eval", "info", "list", "plan", "recipes", "train"]
+    expected = ["eval", "export", "import", "info", "list", "plan", "pull", "push", "recipes", "train", "verify"]
+    assert sorted(verbs) == expected
     assert all(verb in text for verb in verbs)
 
 
@@ -54,7 +56,10 @@ def test_a_missing_verb_shows_the_help_and_nothing_else(words: list[str], capsys
 
 def test_recipes_and_list(capsys) -> None:
     assert call("recipes") == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == recipe_names()
+    rows = [line.split(None, 2) for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [row[0] for row in rows if row[1] == "train"] == recipe_names()
+    assert [row[0] for row in rows][: len(recipe_names())] == recipe_names()
+    assert [row[0] for row in rows if row[2].startswith("linear ")] == names("linear")
     assert call("list", "ladder*", "--json") == 0
     assert [row["model"] for row in json.loads(capsys.readouterr().out)] == list_models("ladder*")
     assert call("list", "nothing*") == 2
@@ -91,7 +96,7 @@ def test_eval_knn_keeps_its_figures_with_the_artifact(run_folder: Path, capsys) 
     assert call("eval", "knn", str(run_folder), "stage=all", "k=3", *keys) == 0
     assert "knn:k3-t0.07" in capsys.readouterr().out
     before = json.loads((run_folder / "artifact" / "metrics.json").read_text())
-    assert call("eval", "knn", str(run_folder), "--json", *keys) == 0
+    assert call("eval", "knn", str(run_folder), "--json", "k=20", *keys) == 0
     found = json.loads(capsys.readouterr().out)
     after = json.loads((run_folder / "artifact" / "metrics.json").read_text())
     assert len(before) == len(after) == 2 + 8

@@ -30,9 +30,17 @@ def commands() -> list[str]:
 
 
 def test_what_was_found() -> None:
-    assert list(TEXT) == ["CHANGELOG.md", "CONTRIBUTING.md", "README.md", "docs/runs.md"]
+    assert list(TEXT) == [
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "README.md",
+        "docs/evaluation.md",
+        "docs/hub.md",
+        "docs/interop.md",
+        "docs/runs.md",
+    ]
     assert len(commands()) >= 13
-    assert len(blocks("python")) == 3
+    assert len(blocks("python")) == 6
 
 
 @pytest.mark.parametrize("command", commands())

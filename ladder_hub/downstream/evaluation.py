@@ -1,55 +1,70 @@
-"""`ladder-hub eval`: measure a model by name and keep the figures with its artifact."""
+"""`ladder-hub eval knn`: nearest neighbours on frozen features, kept with the artifact."""
 
+import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from rich.console import Console
+from torch.nn import functional as F
 
-from ladder_hub.artifact import Artifact, ArtifactError, add_metrics, read_artifact
 from ladder_hub.backbone import STAGE_NAMES
-from ladder_hub.data.sources import open_source
-from ladder_hub.device import pick_device
-from ladder_hub.downstream.features import Extractor
-from ladder_hub.downstream.knn import check_labels, evaluate_knn, protocol
-from ladder_hub.errors import UserError
-from ladder_hub.models import create_model, resolve
+from ladder_hub.data.sources import Source
+from ladder_hub.downstream.feature_shards import FeatureTable
+from ladder_hub.downstream.frozen import open_frozen
+from ladder_hub.downstream.knn import neighbours, protocol, scores
+from ladder_hub.downstream.labelled import EvalData, open_labelled
+from ladder_hub.downstream.metrics import Facts
+from ladder_hub.downstream.record import keep
+from ladder_hub.downstream.subject import Subject, open_subject
 from ladder_hub.progress import Display
-from ladder_hub.recipe import load_recipe
+from ladder_hub.runtime.distributed import World, open_world
 from ladder_hub.settings import Section, apply_override, validated
 
-
-class EvalData(Section):
-    """Labelled images; what is left out is taken from the recipe of the run that the model lies in."""
-
-    train: str = ""
-    val: str = ""
-    workers: Annotated[int, Field(ge=-1)] = -1
+Stage = Literal["res2", "res3", "res4", "res5", "all"]
+Count = Annotated[int, Field(ge=1)]
 
 
 class KnnSettings(Section):
     """What `eval knn` takes."""
 
     data: EvalData = EvalData()
-    stage: Literal["res2", "res3", "res4", "res5", "all"] = "res5"
-    k: Annotated[int, Field(ge=1)] = 20
+    stage: Stage = "res5"
+    k: Count | Annotated[tuple[Count, ...], Field(min_length=1)] = (20, 200)
+    """Neighbours that vote; several numbers are several figures of one reading."""
     temperature: Annotated[float, Field(gt=0)] = 0.07
-    batch_size: Annotated[int, Field(ge=1)] = 256
+    image_size: Annotated[int, Field(ge=0)] = 0
+    """Side of the input in pixels; 0: the network's own."""
+    crop_pct: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the shorter side that the centre crop takes; 0: the network's own."""
+    cache: bool = True
+    """Keep the features on the disk for other evaluations of the same weights and images."""
+    batch_size: Count = 256
+    """Images a forward pass."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Of `random:`."""
+    timeout: Count = 600
+    """Seconds that a process waits for the others."""
     device: str = "auto"
 
 
-def eval_knn(model: str, overrides: Sequence[str] = (), *, console: Console | None = None) -> list[dict[str, Any]]:
+def eval_knn(
+    model: str, overrides: Sequence[str] = (), *, console: Console | None = None, kept: bool = True
+) -> list[dict[str, Any]]:
     """KNN accuracy of a model; where it is an artifact on this disk, kept in its metrics.json and on its card.
 
+    Under torchrun or srun every process calls it, and reads its part of the images.
+
     Args:
-        model: whatever `create_model` takes.
+        model: whatever `open_subject` takes.
         overrides: `key=value` for the keys of `KnnSettings`: data.train, data.val, stage, k, temperature, ...
         console: where progress goes; None: standard error.
+        kept: write the figures into the artifact; False: measure only.
 
     Returns:
-        Entries as in metrics.json: protocol, stage, metric, value (0..1), ci95, n, data, weights, date.
+        Entries as in metrics.json: protocol, stage, metric, value (0..1), ci95, n, data, weights, date; none on all
+        processes but the first.
 
     Raises:
         UserError: an unknown key, data without labels, a model that can't be had.
@@ -58,70 +73,43 @@ def eval_knn(model: str, overrides: Sequence[str] = (), *, console: Console | No
     for override in overrides:
         apply_override(keys, override, KnnSettings)
     settings = validated(KnnSettings, keys)
-    device = pick_device(settings.device)
-    artifact = read_artifact(resolve(model))
-    train_spec, val_spec = _data(settings, artifact)
-    train, val = open_source(train_spec, split="train"), open_source(val_spec, split="val")
-    check_labels(train, val)
-    backbone: Any = create_model(model, pretrained=True).to(device).to(memory_format=torch.channels_last)
+    with open_world(timeout=settings.timeout) as world:
+        console = (console or Console(file=sys.stderr)) if world.is_first else Console(quiet=True)
+        with Display(console) as display:
+            world.agreed(lambda: world.use_device(settings.device))
+            subject = world.agreed(lambda: open_subject(model, seed=settings.seed))
+            entries = _measured(subject, settings, world, display)
+            return keep(model, subject.artifact, entries) if kept and world.is_first else entries
+
+
+def _measured(subject: Subject, settings: KnnSettings, world: World, display: Display) -> list[Facts]:
+    train, val, classes = world.agreed(lambda: open_labelled(settings.data, subject.artifact))
+    frozen = open_frozen(
+        subject,
+        world,
+        cache=settings.cache,
+        image_size=settings.image_size,
+        crop_pct=settings.crop_pct,
+        batch_size=settings.batch_size,
+        workers=settings.data.workers,
+    )
     stages = STAGE_NAMES if settings.stage == "all" else (settings.stage,)
-    with Display(console or Console(stderr=True)) as display:
-        task = display.task("kNN", len(train) + len(val))
-        extractor = Extractor(
-            size=backbone.pretrained_cfg["input_size"][-1],
-            crop_pct=backbone.pretrained_cfg["crop_pct"],
-            device=device,
-            batch_size=settings.batch_size,
-            workers=settings.data.workers,
-            mean=backbone.pretrained_cfg["mean"],
-            std=backbone.pretrained_cfg["std"],
-            advance=task.advance,
-            skip=display.left_out,
-        )
-        scores = evaluate_knn(
-            backbone, train, val, extractor, k=settings.k, temperature=settings.temperature, stages=stages
-        )
-    name = protocol(settings.k, settings.temperature)
-    facts = {"weights": backbone.load_receipt.digest, "train": train.fingerprint(), "val": val.fingerprint()}
-    entries = []
-    for score in scores:
-        for entry in score.entries(protocol=name, **facts):
-            entries.append({**entry, "baseline": _known_baseline(artifact, entry)})
-    if _is_ours(model, artifact):
-        try:
-            add_metrics(artifact.folder, entries)
-        except ArtifactError as error:
-            # What took an hour to measure is told all the same.
-            raise ArtifactError(f"{error}: {_told(entries)}") from None
+    known, asked = (frozen.table(source, stages, display) for source in (train, val))
+    if not world.is_first:
+        return []
+    facts: Facts = {"weights": subject.weights, "train": train.fingerprint(), "val": val.fingerprint()}
+    entries: list[Facts] = []
+    numbers = settings.k if isinstance(settings.k, tuple) else (settings.k,)
+    voters, truth = (_labels(*pair, world.device) for pair in ((train, known), (val, asked)))
+    for stage in stages:
+        bank, queries = (F.normalize(table.all(stage).to(world.device), dim=1) for table in (known, asked))
+        near = neighbours(bank, voters, queries, k=max(numbers))
+        for k in numbers:
+            score = scores(near, truth, stage=stage, classes=classes, k=k, temperature=settings.temperature)
+            entries += score.entries(protocol=protocol(k, settings.temperature), **facts)
     return entries
 
 
-def _told(entries: Sequence[dict[str, Any]]) -> str:
-    return ", ".join(f"{entry['stage']} {entry['metric']} {entry['value']:.4f}" for entry in entries)
-
-
-def _data(settings: KnnSettings, artifact: Artifact) -> tuple[str, str]:
-    """The images to use: as asked, else those of the recipe that trained the model."""
-    asked = settings.data
-    if asked.train and asked.val:
-        return asked.train, asked.val
-    # An artifact's own recipe names no folders; the run's, one up, does.
-    recipe = artifact.folder.parent / "recipe.toml"
-    trained = load_recipe(str(recipe)).data if recipe.is_file() else EvalData()
-    data = asked.train or trained.train, asked.val or trained.val
-    for key, spec in zip(("data.train", "data.val"), data, strict=True):
-        if not spec:
-            raise UserError(f"{key} is missing: kNN needs labelled images to vote and labelled images to classify")
-    return data
-
-
-def _known_baseline(artifact: Artifact, entry: dict[str, Any]) -> float | None:
-    """The figure before training, where the run itself measured the same thing."""
-    same = ("protocol", "stage", "metric", "data", "weights")
-    found = (old for old in artifact.metrics if all(old.get(key) == entry[key] for key in same))
-    return next((old["baseline"] for old in found), None)
-
-
-def _is_ours(model: str, artifact: Artifact) -> bool:
-    """Whether the folder is the user's own, not a cache of downloads."""
-    return bool(artifact.recipe) and not model.startswith("hf-hub:") and Path(model.removeprefix("local-dir:")).exists()
+def _labels(source: Source, table: FeatureTable, device: torch.device) -> torch.Tensor:
+    assert source.labels is not None
+    return torch.from_numpy(source.labels[table.indices]).to(device)

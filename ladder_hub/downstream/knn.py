@@ -7,18 +7,16 @@ Shapes: N training images, Q queries, C channels, K classes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ladder_hub.data.sources import Source, check_same_classes
 from ladder_hub.downstream.features import Extractor
-from ladder_hub.downstream.metrics import accuracy_entry
+from ladder_hub.downstream.metrics import Facts, entry, wilson
 from ladder_hub.errors import UserError
-
-Facts = dict[str, Any]
 
 _BLOCK = 2**27  # similarities in memory at once: 512 MiB of float32
 
@@ -39,9 +37,10 @@ class Score:
     ) -> list[Facts]:
         """As metrics.json keeps them; `before` holds the same figures of the network before its training."""
         return [
-            accuracy_entry(
+            entry(
                 metric,
                 value,
+                ci95=wilson(value, self.n),
                 n=self.n,
                 protocol=protocol,
                 stage=self.stage,
@@ -59,29 +58,67 @@ def protocol(k: int, temperature: float) -> str:
     return f"knn:k{k}-t{temperature:g}"
 
 
+@dataclass(frozen=True)
+class Neighbours:
+    """The most similar training images of each query, the nearest first.
+
+    Attributes:
+        similarity: float (Q, k), cosines.
+        labels: int64 (Q, k), their classes.
+    """
+
+    similarity: Tensor
+    labels: Tensor
+
+    def votes(self, *, classes: int, k: int, temperature: float) -> Tensor:
+        """Votes for each class.
+
+        Args:
+            classes: Number of classes K.
+            k: Neighbours that vote; all there are where there are fewer.
+            temperature: T > 0; the weight of a vote is exp(s / T).
+
+        Returns:
+            float32 (Q, K), relative to the weight of the nearest neighbour; 0 for a class without a vote.
+        """
+        similarity, labels = self.similarity[:, :k].float(), self.labels[:, :k]
+        # Relative to the nearest neighbour the classes keep their order, and a small T neither over- nor underflows.
+        weights = ((similarity - similarity[:, :1]) / temperature).exp()
+        return torch.zeros(len(labels), classes, device=labels.device).scatter_add_(1, labels, weights)
+
+
 @torch.inference_mode()
-def knn_scores(bank: Tensor, labels: Tensor, queries: Tensor, *, classes: int, k: int, temperature: float) -> Tensor:
-    """Votes for each class.
+def neighbours(bank: Tensor, labels: Tensor, queries: Tensor, *, k: int) -> Neighbours:
+    """The k nearest of the bank for each query; all N where there are fewer. Exact, in blocks of queries.
 
     Args:
         bank: float (N, C), unit vectors of the training images.
-        labels: int64 (N,), in 0..classes - 1.
+        labels: int64 (N,), their classes.
         queries: float (Q, C), unit vectors.
-        classes: Number of classes K.
-        k: Neighbours that vote; all N where there are fewer.
-        temperature: T > 0; the weight of a vote is exp(s / T).
-
-    Returns:
-        float32 (Q, K), relative to the weight of the nearest neighbour; 0 for a class without a vote.
+        k: Neighbours.
     """
-    votes = torch.zeros(len(queries), classes, device=bank.device)
     rows = max(1, _BLOCK // len(bank))
-    for start in range(0, len(queries), rows):
-        similarity, nearest = (queries[start : start + rows] @ bank.T).topk(min(k, len(bank)), dim=1)
-        # Relative to the nearest neighbour the classes keep their order, and a small T neither over- nor underflows.
-        weights = ((similarity.float() - similarity[:, :1].float()) / temperature).exp()
-        votes[start : start + rows].scatter_add_(1, labels[nearest], weights)
-    return votes
+    found = [
+        (queries[start : start + rows] @ bank.T).topk(min(k, len(bank)), dim=1)
+        for start in range(0, len(queries), rows)
+    ]
+    return Neighbours(torch.cat([part.values for part in found]), labels[torch.cat([part.indices for part in found])])
+
+
+def scores(near: Neighbours, truth: Tensor, *, stage: str, classes: int, k: int, temperature: float) -> Score:
+    """Accuracy of the neighbours' votes.
+
+    Args:
+        near: At least k neighbours of each query, where there are so many.
+        truth: int64 (Q,), the queries' classes.
+        stage: Whose features these were.
+        classes: Number of classes.
+        k: Neighbours that vote.
+        temperature: T.
+    """
+    most, guess = near.votes(classes=classes, k=k, temperature=temperature).topk(min(5, classes), dim=1)
+    hit = (guess == truth[:, None]) & (most > 0)  # a class without a vote is no guess
+    return Score(stage, hit[:, 0].float().mean().item(), hit.any(1).float().mean().item(), len(truth))
 
 
 def check_labels(train: Source, val: Source) -> int:
@@ -94,7 +131,7 @@ def check_labels(train: Source, val: Source) -> int:
     for key, source in (("data.train", train), ("data.val", val)):
         if source.labels is None:
             raise UserError(
-                f"{key}={source.spec} has no labels, which kNN needs: one folder a class, or .cls members in the shards"
+                f"{key}={source.spec} has no labels: they are one folder a class, or .cls members in the shards"
             )
         classes = max(classes, 1 + int(source.labels.max()))
     check_same_classes(train, val)
@@ -129,13 +166,14 @@ def evaluate_knn(
     """
     classes = check_labels(train, val)
     some = None if bank is None or bank >= len(train) else np.linspace(0, len(train) - 1, bank).astype(np.int64)
-    known, labels = extractor.read(backbone, train, stages, indices=some)
-    asked, truth = extractor.read(backbone, val, stages)
-    scores = []
+    assert train.labels is not None
+    assert val.labels is not None
+    known, voters = extractor.read(backbone, train, stages, indices=some)
+    asked, queries = extractor.read(backbone, val, stages)
+    labels = torch.from_numpy(train.labels[voters]).to(extractor.device)
+    truth = torch.from_numpy(val.labels[queries]).to(extractor.device)
+    found = []
     for stage in stages:
-        votes = knn_scores(known[stage], labels, asked[stage], classes=classes, k=k, temperature=temperature)
-        most, guess = votes.topk(min(5, classes), dim=1)
-        hit = (guess == truth[:, None]) & (most > 0)  # a class without a vote is no guess
-        top1, top5 = hit[:, 0].float().mean().item(), hit.any(1).float().mean().item()
-        scores.append(Score(stage, top1, top5, len(truth)))
-    return scores
+        near = neighbours(F.normalize(known[stage], dim=1), labels, F.normalize(asked[stage], dim=1), k=k)
+        found.append(scores(near, truth, stage=stage, classes=classes, k=k, temperature=temperature))
+    return found

@@ -1,13 +1,23 @@
-"""A measured figure as `metrics.json` keeps it: never without protocol, n, interval, data and date."""
+"""A measured figure as `metrics.json` keeps it: never without protocol, n, interval, data, versions and date."""
 
 import math
+from collections.abc import Callable
 from datetime import date
+from importlib.metadata import version
 from typing import Any
+
+import numpy as np
 
 import ladder_hub
 
+Facts = dict[str, Any]
+Interval = tuple[float, float]
 
-def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
+_DRAWS = 1000
+_PACKAGES = ("torch", "torchvision", "timm")
+
+
+def wilson(share: float, n: int, z: float = 1.959964) -> Interval:
     """Wilson's score interval for a share (0..1) of n trials, 95 % by default (Wilson 1927).
 
     It is the uncertainty from a finite validation set; it says nothing of other seeds.
@@ -17,26 +27,43 @@ def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def accuracy_entry(
+def bootstrap(n: int, statistic: Callable[[np.ndarray], float], *, draws: int = _DRAWS, seed: int = 0) -> Interval:
+    """The 95 % percentile interval over validation sets drawn with replacement from the one that was measured (Efron).
+
+    Args:
+        n: Validation images.
+        statistic: From how often each image was drawn, int64 (n,) with the sum n, to a figure in 0..1.
+        draws: Sets drawn.
+        seed: Of the draws: equal seeds, equal intervals.
+    """
+    rng = np.random.default_rng(seed)
+    found = [statistic(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in range(draws)]
+    low, high = np.quantile(found, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def entry(
     metric: str,
     value: float,
     *,
+    ci95: Interval | None,
     n: int,
     protocol: str,
     stage: str,
     weights: str,
-    train: dict[str, Any],
-    val: dict[str, Any],
+    train: Facts,
+    val: Facts,
     baseline: float | None = None,
-) -> dict[str, Any]:
-    """One accuracy.
+) -> Facts:
+    """One figure, of any task.
 
     Args:
-        metric: `top1` or `top5`.
-        value: Share of n images, 0..1.
+        metric: `top1`, `top5`, `box_ap`, `mask_ap`, `miou`, ...
+        value: 0..1.
+        ci95: Its 95 % interval, from `wilson` or `bootstrap`; None where none was computed.
         n: Validation images.
         protocol: Such as `knn:k20-t0.07`.
-        stage: Which map was read.
+        stage: Which map was read: res2..res5, or `pyramid` where all were.
         weights: Digest of the tensors that were measured.
         train: Fingerprint of the images that taught.
         val: Fingerprint of the images that were asked.
@@ -47,12 +74,12 @@ def accuracy_entry(
         "stage": stage,
         "metric": metric,
         "value": value,
-        "ci95": list(wilson(value, n)),
+        "ci95": None if ci95 is None else list(ci95),
         "n": n,
         "seeds": 1,
         "baseline": baseline,
         "data": {"train": train, "val": val},
         "weights": weights,
         "date": date.today().isoformat(),
-        "ladder_hub": ladder_hub.__version__,
+        "versions": {"ladder_hub": ladder_hub.__version__, **{name: version(name) for name in _PACKAGES}},
     }

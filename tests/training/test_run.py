@@ -343,7 +343,7 @@ def test_refusals_before_anything_is_written(overrides: list[str], message: str,
 
 def test_validation_needs_labels_and_the_same_classes(tmp_path: Path) -> None:
     folder = picture_folder(tmp_path / "images", 9, 0)
-    with pytest.raises(UserError, match="has no labels, which kNN needs"):
+    with pytest.raises(UserError, match="has no labels"):
         run(tmp_path / "run", f"data.train={folder}")
 
 

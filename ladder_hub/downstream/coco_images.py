@@ -1,0 +1,106 @@
+"""Images by the names that a COCO JSON gives them, in a folder or in one tar."""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ladder_hub.data.decode import decode
+from ladder_hub.data.image_source import BadImage, expanded
+from ladder_hub.data.tar_members import TarReader, members
+from ladder_hub.documents import plain
+from ladder_hub.downstream.coco import CocoError, CocoSet
+
+_NAMED = 3
+
+
+class CocoImages:
+    """The images of a `CocoSet`, in its order.
+
+    Args:
+        spec: A folder, or a plain `.tar`; `~` allowed.
+        coco: Whose file names are looked for: relative to the folder, or as members of the tar.
+        key: The setting that named it, for messages.
+
+    Raises:
+        CocoError: nothing there, or some of the images are not in it.
+    """
+
+    def __init__(self, spec: str, coco: CocoSet, *, key: str) -> None:
+        if not spec:
+            raise CocoError(f"{key} is empty: give the folder or the .tar that holds the images of {coco.path}")
+        self.spec = spec
+        self._path, self._coco = expanded(spec), coco
+        self._handle: int | None = None
+        if self._path.is_dir():
+            self._places = None
+            missing = [name for name in coco.file_names if not self._is_file(name)]
+        else:
+            self._places, missing = _places(self._path, list(coco.file_names), key)
+        if missing:
+            some = ", ".join(plain(name) for name in missing[:_NAMED])
+            raise CocoError(
+                f"{len(missing)} of the {len(coco)} images of {coco.path} are not in {key}={spec}: {some}"
+                + (", ..." if len(missing) > _NAMED else "")
+            )
+
+    def __len__(self) -> int:
+        return len(self._coco)
+
+    def key(self, index: int) -> str:
+        """The name in the JSON."""
+        return self._coco.file_names[index]
+
+    def image(self, index: int) -> torch.Tensor:
+        """The decoded image, uint8 (3, H, W), RGB.
+
+        Raises:
+            BadImage: it can't be decoded, or has another size than the JSON says.
+        """
+        key = self.key(index)
+        try:
+            image = decode(self._data(index))
+        except OSError as error:
+            raise BadImage(key, error.strerror or type(error).__name__) from None
+        except ValueError as error:
+            raise BadImage(key, str(error)) from None
+        height, width = self._coco.sizes[index].tolist()
+        if image.shape[1:] != (height, width):
+            raise BadImage(key, f"is {image.shape[2]}x{image.shape[1]}, the JSON says {width}x{height}")
+        return image
+
+    def _is_file(self, name: str) -> bool:
+        inside = not name.startswith(("/", "~")) and ".." not in Path(name).parts
+        return inside and "\0" not in name and (self._path / name).is_file()
+
+    def _data(self, index: int) -> bytes:
+        if self._places is None:
+            return (self._path / self.key(index)).read_bytes()
+        if self._handle is None:
+            self._handle = os.open(self._path, os.O_RDONLY)
+        offset, size = self._places[index].tolist()
+        return os.pread(self._handle, size, offset)
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_handle": None}
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None) is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._handle)  # type: ignore[arg-type]
+
+
+def _places(path: Path, names: Sequence[str], key: str) -> tuple[np.ndarray, list[str]]:
+    """Offset and size of every name in a tar, int64 (N, 2), and the names that are not there."""
+    if path.suffix != ".tar" or not path.is_file():
+        raise CocoError(f"{key}={path} is neither a folder nor a .tar; give the one that holds the images")
+    with path.open("rb") as file:
+        found = {
+            member.name.removeprefix("./"): (member.offset_data, member.size)
+            for member in members(TarReader(file, path), room=path.stat().st_size)
+        }
+    places = np.array([found.get(name.removeprefix("./"), (0, 0)) for name in names], dtype=np.int64)
+    return places, [name for name in names if name.removeprefix("./") not in found]
