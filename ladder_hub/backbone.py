@@ -6,6 +6,7 @@ is the network that is published. `resK` is the map of stride 2^K, whatever the 
 
 import copy
 import difflib
+import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +38,7 @@ def build_backbone(name: str, **kwargs: Any) -> nn.Module:
         BackboneError: timm has no such architecture (the message names the nearest), or it yields no maps
             at the strides 4, 8, 16 and 32.
     """
-    plan = skeleton(name)
+    plan = skeleton(name, num_classes=0)
     stage_indices(plan, name)
     return _build(name, **{"num_classes": 0, **_any_size(plan), **kwargs})
 
@@ -49,7 +50,7 @@ def build_pretrained(name: str, cfg: Mapping[str, Any], *, pretrained: bool = Tr
         BackboneError: the architecture doesn't take one of `kwargs`, or has no pyramid where one is asked
             for.
     """
-    plan = skeleton(name)
+    plan = skeleton(name, num_classes=0)
     if kwargs.get("features_only") and kwargs.get("out_indices") is None:
         kwargs["out_indices"] = tuple(stage_indices(plan, name).values())
     return _build(name, pretrained=pretrained, pretrained_cfg=dict(cfg), **{**_any_size(plan), **kwargs})
@@ -77,11 +78,25 @@ def published_cfg(name: str) -> dict[str, Any]:
 def skeleton(name: str, **kwargs: Any) -> nn.Module:
     """The network `name` on the meta device: keys, shapes and facts without memory or initialisation.
 
+    The same one is given again: read it, don't change it.
+
     Raises:
         BackboneError: as `build_pretrained`.
     """
+    try:
+        return _kept_skeleton(name, tuple(sorted(kwargs.items())))
+    except TypeError:  # a list among them
+        return _meta(name, kwargs)
+
+
+@functools.lru_cache(maxsize=4)  # loading one model asks five times, and timm takes a quarter of a second for each
+def _kept_skeleton(name: str, options: tuple[tuple[str, Any], ...]) -> nn.Module:
+    return _meta(name, dict(options))
+
+
+def _meta(name: str, options: Mapping[str, Any]) -> nn.Module:
     with torch.device("meta"):
-        return _build(name, **kwargs)
+        return _build(name, **options)
 
 
 def stage_indices(model: nn.Module, name: str | None = None) -> dict[str, int]:

@@ -166,7 +166,7 @@ def facts_for_timm(config: Mapping[str, Any]) -> dict[str, Any]:
     Its other fields name a file, an address or another repository, or shift the classes. The names of the first
     convolution and of the classifier are the architecture's own: of a wrong name timm leaves out any layer.
     """
-    own: Mapping[str, Any] = getattr(skeleton(config["architecture"]), "pretrained_cfg", {})
+    own: Mapping[str, Any] = getattr(skeleton(config["architecture"], num_classes=0), "pretrained_cfg", {})
     odd = PretrainedCfg.__dataclass_fields__.keys() - _CFG_FACTS
     facts = {key: value for key, value in config["pretrained_cfg"].items() if key not in odd and value is not None}
     return facts | {"num_classes": _classes(config)} | {key: own.get(key) for key in ("first_conv", "classifier")}
@@ -175,7 +175,9 @@ def facts_for_timm(config: Mapping[str, Any]) -> dict[str, Any]:
 def _check_names(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
     name = config["architecture"]
     channels = (config["pretrained_cfg"].get("input_size") or [3])[0]
-    options = {**config["model_args"], "num_classes": _classes(config), "in_chans": channels}
+    options = {**config["model_args"], "num_classes": _classes(config)} | (
+        {} if channels == 3 else {"in_chans": channels}
+    )
     try:
         with _at_most(_MODULES + _MODULES_A_TENSOR * len(tensors)):
             expected = skeleton(name, **options).state_dict()

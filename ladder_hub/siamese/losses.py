@@ -45,12 +45,11 @@ def correspondence(projection: Tensor, target: Tensor, *, block: int = _BLOCK) -
     depth = max(1, block // (rows * others))
     match = torch.empty(images, cells, dtype=torch.int64, device=projection.device)
     with torch.autocast(projection.device.type, enabled=False):
-        queries = _at_least_single(projection)  # their length does not change which cell wins
-        keys = F.normalize(_at_least_single(target), dim=-1).transpose(1, 2)
         for i in range(0, images, depth):
+            queries = _at_least_single(projection[i : i + depth])  # their length does not change which cell wins
+            keys = F.normalize(_at_least_single(target[i : i + depth]), dim=-1).transpose(1, 2)
             for j in range(0, cells, rows):
-                similarity = queries[i : i + depth, j : j + rows] @ keys[i : i + depth]
-                match[i : i + depth, j : j + rows] = similarity.argmax(-1)
+                match[i : i + depth, j : j + rows] = (queries[:, j : j + rows] @ keys).argmax(-1)
     return match
 
 

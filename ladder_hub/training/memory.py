@@ -135,7 +135,7 @@ def _size(module: torch.nn.Module, width: int) -> int:
 
 def _pass(learner: Learner, batch: int, size: int, dtype: torch.dtype, half: bool) -> tuple[int, int]:
     """Bytes alive after the forward pass, and at the highest point of both."""
-    with _Ledger() as ledger:
+    with Ledger() as ledger:
         pair = views(batch, size, dtype)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             output = learner(*pair)
@@ -144,7 +144,7 @@ def _pass(learner: Learner, batch: int, size: int, dtype: torch.dtype, half: boo
     return kept, ledger.peak
 
 
-class _Ledger(TorchDispatchMode):
+class Ledger(TorchDispatchMode):
     """Bytes of the storages that operations have made and nothing has freed yet."""
 
     def __init__(self) -> None:

@@ -23,7 +23,8 @@ EPOCHS, HOURS, DEVICES = 200, 60, "eight A100 of 80 GB"
 # What changes with the machine, the place and the habit, and not with the experiment.
 _ASIDE: tuple[str, ...] = (
     *("name", "description", "license", "seed", "device", "out", "timeout", "precision", "micro_batch", "batch_norm"),
-    *("on_collapse", "knn.", "log.", "data.train", "data.val", "data.workers", "data.max_bad", "views.preview"),
+    *("compile", "checkpoint_activations", "on_collapse", "knn.", "log.", "views.preview"),
+    *("data.train", "data.val", "data.license", "data.workers", "data.max_bad"),
     "optim.base_lr",  # the learning rate that comes of it is compared
 )
 

@@ -33,7 +33,7 @@ def buffers_kept(module: nn.Module) -> Iterator[None]:
             buffer.copy_(before)
 
 
-def compile_networks(learner: Learner, rehearse: Callable[[], None], say: Callable[[str], None]) -> bool:
+def compile_networks(learner: Learner, rehearse: Callable[[], object], say: Callable[[str], None]) -> bool:
     """Compile the online and the target network, and rehearse; where that fails, `say` why and go on without.
 
     Args:
