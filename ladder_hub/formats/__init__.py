@@ -1,0 +1,12 @@
+"""Weights in and out of the files of other tools.
+
+Coming in: `container` reads a file without trusting it, `layouts` is the table of who names what, `recognise` finds
+the row that fits, `architecture` finds the timm network, `importing` writes the artifact. Going out: a file a target,
+`exporting` checks and writes what they make.
+"""
+
+from ladder_hub.errors import UserError
+
+
+class FormatError(UserError):
+    """A foreign file that can't be read, recognised or taken whole; a target that can't hold this network."""
