@@ -176,7 +176,7 @@ def import_(
     checkpoint: Annotated[str, typer.Argument(metavar="CKPT", help="A .pth, .ckpt, .torch, .safetensors or .npz.")],
     keys: Keys = None,
 ) -> None:
-    """Another project's checkpoint as an artifact: from=auto|moco|lightly|... out=FOLDER branch=online|target arch=NAME."""
+    """Another project's checkpoint as an artifact: from=auto|moco|lightly|... out=FOLDER branch=target arch=NAME."""
     given, overrides = _take(keys or [], "from")
     from ladder_hub.formats.importing import import_checkpoint
 

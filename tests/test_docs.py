@@ -23,7 +23,7 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 def commands() -> list[str]:
     """Every `ladder-hub ...` in a shell block or between backticks, whatever starts it (torchrun, srun)."""
-    lines = [line for _, body in blocks("sh") for line in body.splitlines()]
+    lines = [line for _, body in blocks("sh") for line in body.replace("\\\n", "").splitlines()]
     lines += [code for text in TEXT.values() for code in re.findall(r"`(ladder-hub [a-z][^`]*)`", text)]
     lines = [re.sub(r"^(torchrun .*-m ladder_hub|srun ladder-hub) ", "ladder-hub ", line) for line in lines]
     return [part.strip() for line in lines for part in line.split("&&") if part.strip().startswith("ladder-hub ")]
