@@ -8,13 +8,15 @@ import fnmatch
 import re
 import tomllib
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from ladder_hub._shipped import shipped
 from ladder_hub.documents import shown
 from ladder_hub.errors import UserError
 
 DEFAULT_TAG = "in1k_200e"
+Status = Literal["recipe only", "published", "shipped"]
 
 
 class ModelError(UserError):
@@ -31,17 +33,31 @@ class Entry:
     """timm's name of the network."""
     recipe: str
     """The shipped recipe that trains it, with `overrides` (`key=value`)."""
-    status: str
-    """`recipe only`: nobody has published weights; `published`: repository, revision and sha256 are given."""
+    status: Status
+    """`recipe only`: nobody has published weights; `published`: on the Hub; `shipped`: beside their card, in `zoo/`."""
     overrides: tuple[str, ...] = ()
     repository: str = ""
+    """On the Hub: `org/name`, at the commit `revision`. Shipped weights may lie there too."""
     revision: str = ""
     sha256: str = ""
+    """Of model.safetensors, wherever it is had from."""
+    license: str = ""
+    """Of the weights: a Hub licence id."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the card, config, recipe and figures of a published model lie, and shipped weights beside them."""
+        return shipped("zoo") / self.name
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the weights lie here: in a checkout and in what torch.hub unpacks, not in a wheel."""
+        return self.status == "shipped" and (self.folder / "model.safetensors").is_file()
 
     @property
     def published(self) -> bool:
         """Whether weights can be had."""
-        return self.status == "published"
+        return self.is_shipped or bool(self.repository)
 
     @property
     def command(self) -> str:
@@ -60,7 +76,7 @@ def list_models(filter: str = "*", *, pretrained: bool = False) -> list[str]:
 
     Args:
         filter: A pattern as in timm: `ladder*`, `*r50*`. A plain name stands for all its tags.
-        pretrained: Only models whose weights are published.
+        pretrained: Only models whose weights can be had.
     """
     found = entries()
     names = fnmatch.filter(found, filter)

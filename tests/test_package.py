@@ -1,6 +1,7 @@
 """The wheel, installed elsewhere, finds its recipes and zoo; so does the checkout."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,21 +16,41 @@ from ladder_hub.registry import list_models
 REPOSITORY = Path(__file__).parent.parent
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
+def build(repository: Path, folder: Path) -> Path:
     words = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True)
+    done = subprocess.run(words, cwd=repository, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return next(folder.glob("*.whl"))
 
 
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    return build(REPOSITORY, tmp_path_factory.mktemp("wheel"))
+
+
 def test_the_wheel_holds_recipes_zoo_types_and_no_data(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert sum(name.startswith("ladder_hub/recipes/") for name in names) == len(recipe_names()) + 2
+    recipes = list((REPOSITORY / "recipes").rglob("*.toml"))
+    assert sum(name.startswith("ladder_hub/recipes/") for name in names) == len(recipes)
     assert {"ladder_hub/zoo/index.toml", "ladder_hub/py.typed"} <= set(names)
     assert all(name.startswith("ladder_hub") for name in names)
     assert max(zipfile.ZipFile(wheel).infolist(), key=lambda item: item.file_size).file_size < 200_000
+
+
+def test_the_wheel_leaves_the_weights_of_the_zoo_out(tmp_path: Path) -> None:
+    """They lie in git, beside their cards, which do go along."""
+    copy = tmp_path / "copy"
+    keep = shutil.ignore_patterns("__pycache__")
+    for name in ("ladder_hub", "recipes", "zoo"):
+        shutil.copytree(REPOSITORY / name, copy / name, ignore=keep)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, copy)
+    (copy / "zoo" / "tiny.shapes").mkdir()
+    for name in ("model.safetensors", "config.json", "README.md"):
+        (copy / "zoo" / "tiny.shapes" / name).write_text("{}")
+    names = zipfile.ZipFile(build(copy, tmp_path)).namelist()
+    there = {name for name in names if "tiny.shapes" in name}
+    assert there == {"ladder_hub/zoo/tiny.shapes/config.json", "ladder_hub/zoo/tiny.shapes/README.md"}
 
 
 def test_an_installed_wheel_lists_recipes_and_models(wheel: Path, tmp_path: Path) -> None:
