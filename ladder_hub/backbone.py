@@ -10,6 +10,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import timm
@@ -17,6 +18,7 @@ import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ladder_hub.errors import UserError
 
@@ -53,7 +55,10 @@ def build_pretrained(name: str, cfg: Mapping[str, Any], *, pretrained: bool = Tr
     plan = skeleton(name, num_classes=0)
     if kwargs.get("features_only") and kwargs.get("out_indices") is None:
         kwargs["out_indices"] = tuple(stage_indices(plan, name).values())
-    return _build(name, pretrained=pretrained, pretrained_cfg=dict(cfg), **{**_any_size(plan), **kwargs})
+    # An argument that we don't know may add a layer that no file has, and so may a classifier.
+    all_loaded = pretrained and kwargs.keys() <= _WITHOUT_LAYERS and not kwargs.get("num_classes")
+    with _NothingDrawn() if all_loaded else nullcontext():
+        return _build(name, pretrained=pretrained, pretrained_cfg=dict(cfg), **{**_any_size(plan), **kwargs})
 
 
 def published_cfg(name: str) -> dict[str, Any]:
@@ -95,8 +100,28 @@ def _kept_skeleton(name: str, options: tuple[tuple[str, Any], ...]) -> nn.Module
 
 
 def _meta(name: str, options: Mapping[str, Any]) -> nn.Module:
-    with torch.device("meta"):
+    with torch.device("meta"), _NothingDrawn():
         return _build(name, **options)
+
+
+_WITHOUT_LAYERS = {"num_classes", "features_only", "out_indices", "output_stride", "in_chans"}
+_DRAWS = {
+    torch.Tensor.normal_,
+    torch.Tensor.uniform_,
+    nn.init.normal_,
+    nn.init.uniform_,
+    nn.init.kaiming_normal_,
+    nn.init.kaiming_uniform_,
+}
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves out the first random weights of a network, where none are wanted: they take longer than to load others."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def stage_indices(model: nn.Module, name: str | None = None) -> dict[str, int]:

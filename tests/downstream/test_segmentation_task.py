@@ -87,7 +87,7 @@ def test_a_run_leaves_figures_results_and_pictures(data: Path, tmp_path: Path) -
     assert sorted(path.name for path in (tmp_path / "run" / "pictures").iterdir()) == ["00000.png", "00004.png"]
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [record["lr"] for record in log] == pytest.approx(
-        [0.01 * done.recipe.rate(step) for step in (1, 3, 5)], rel=1e-9
+        [done.recipe.optim.lr * done.recipe.rate(step) for step in (1, 3, 5)], rel=1e-9
     )
 
 
