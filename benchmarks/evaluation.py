@@ -21,7 +21,7 @@ from ladder_hub.backbone import STAGE_NAMES, build_backbone, pyramid, stage_chan
 from ladder_hub.data.sources import open_source
 from ladder_hub.downstream.features import Extractor, pooled
 from ladder_hub.downstream.knn import neighbours
-from ladder_hub.downstream.linear import Probe
+from ladder_hub.downstream.linear.probe import Probe
 
 IMAGES, BATCH, TURNS = 512, 64, 3
 BANK, QUERIES = 50_000, 5_000

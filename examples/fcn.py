@@ -12,8 +12,8 @@ from torch.nn.functional import interpolate
 import ladder_hub
 from ladder_hub.data.pairs import open_pairs
 from ladder_hub.data.photometric import normalise
-from ladder_hub.downstream.confusion import areas, class_iou, confusion
-from ladder_hub.downstream.segmentation import fcn, segmentation_losses
+from ladder_hub.downstream.segmentation.confusion import areas, class_iou, confusion
+from ladder_hub.downstream.segmentation.model import fcn, segmentation_losses
 
 STEPS, BATCH, SIDE = 40, 8, 48
 

@@ -9,11 +9,11 @@ import sys
 import torch
 
 import ladder_hub
-from ladder_hub.downstream.coco_images import CocoImages
-from ladder_hub.downstream.coco_reader import read_coco
 from ladder_hub.downstream.detection import mask_rcnn
-from ladder_hub.downstream.detection_data import DetectionSource
-from ladder_hub.downstream.detection_metrics import average_precision
+from ladder_hub.downstream.detection.coco_images import CocoImages
+from ladder_hub.downstream.detection.coco_reader import read_coco
+from ladder_hub.downstream.detection.data import DetectionSource
+from ladder_hub.downstream.detection.metrics import average_precision
 
 STEPS, BATCH = 40, 4
 

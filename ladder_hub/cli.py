@@ -100,8 +100,8 @@ def linear(model: Model, keys: Keys = None, as_json: AsJson = False) -> None:
 
     resume=FOLDER goes on with an interrupted one; cache=true learns on centre crops whose features are read once.
     """
-    from ladder_hub.downstream.linear_settings import DEFAULT
-    from ladder_hub.downstream.linear_task import eval_linear
+    from ladder_hub.downstream.linear.settings import DEFAULT
+    from ladder_hub.downstream.linear.task import eval_linear
 
     given, overrides = _take(keys or [], "recipe", "resume")
     run = eval_linear(model, given.get("recipe", DEFAULT), overrides, resume=given.get("resume"))
@@ -115,8 +115,8 @@ def detect(model: Model, keys: Keys = None, as_json: AsJson = False) -> None:
 
     data.images may be a .tar; data.val_images=... where the images of val lie elsewhere; resume=FOLDER goes on.
     """
-    from ladder_hub.downstream.detect_settings import DEFAULT
-    from ladder_hub.downstream.detection_task import eval_detect
+    from ladder_hub.downstream.detection.settings import DEFAULT
+    from ladder_hub.downstream.detection.task import eval_detect
 
     given, overrides = _take(keys or [], "recipe", "resume")
     run = eval_detect(model, given.get("recipe", DEFAULT), overrides, resume=given.get("resume"))
@@ -130,8 +130,8 @@ def segment(model: Model, keys: Keys = None, as_json: AsJson = False) -> None:
 
     PAIRS is a .tar of <key>.jpg and <key>.png, a folder with images and masks, or a list. resume=FOLDER goes on.
     """
-    from ladder_hub.downstream.segment_settings import DEFAULT
-    from ladder_hub.downstream.segmentation_task import eval_segment
+    from ladder_hub.downstream.segmentation.settings import DEFAULT
+    from ladder_hub.downstream.segmentation.task import eval_segment
 
     given, overrides = _take(keys or [], "recipe", "resume")
     run = eval_segment(model, given.get("recipe", DEFAULT), overrides, resume=given.get("resume"))

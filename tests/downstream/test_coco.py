@@ -14,10 +14,10 @@ from coco_factory import HEIGHT, WIDTH, annotation, document, rectangle
 from pycocotools import mask as reference
 
 from ladder_hub.data.image_source import BadImage
-from ladder_hub.downstream.coco import CocoError, CocoSet, check_same_categories
-from ladder_hub.downstream.coco_images import CocoImages
-from ladder_hub.downstream.coco_masks import MaskError, checked_mask, encoded, to_masks
-from ladder_hub.downstream.coco_reader import read_coco
+from ladder_hub.downstream.detection.coco import CocoError, CocoSet, check_same_categories
+from ladder_hub.downstream.detection.coco_images import CocoImages
+from ladder_hub.downstream.detection.coco_masks import MaskError, checked_mask, encoded, to_masks
+from ladder_hub.downstream.detection.coco_reader import read_coco
 
 
 def read(folder: Path, coco: Any, name: str = "train.json") -> CocoSet:

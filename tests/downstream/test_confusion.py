@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, jaccard_score
 
-from ladder_hub.downstream.confusion import Tally, areas, class_iou, confusion, mean_iou, pixel_accuracy
+from ladder_hub.downstream.segmentation.confusion import Tally, areas, class_iou, confusion, mean_iou, pixel_accuracy
 
 
 def scene(seed: int, classes: int, *, used: int | None = None, size: int = 200) -> tuple[torch.Tensor, torch.Tensor]:

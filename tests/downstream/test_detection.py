@@ -18,14 +18,14 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import nn
 
-from ladder_hub.downstream.coco import CocoError, CocoSet
-from ladder_hub.downstream.coco_images import CocoImages
-from ladder_hub.downstream.coco_masks import encoded
-from ladder_hub.downstream.coco_reader import read_coco
 from ladder_hub.downstream.detection import mask_rcnn
-from ladder_hub.downstream.detection_data import DetectionSource, TrainMaker, mirrored
-from ladder_hub.downstream.detection_metrics import average_precision
-from ladder_hub.downstream.detection_pictures import draw
+from ladder_hub.downstream.detection.coco import CocoError, CocoSet
+from ladder_hub.downstream.detection.coco_images import CocoImages
+from ladder_hub.downstream.detection.coco_masks import encoded
+from ladder_hub.downstream.detection.coco_reader import read_coco
+from ladder_hub.downstream.detection.data import DetectionSource, TrainMaker, mirrored
+from ladder_hub.downstream.detection.metrics import average_precision
+from ladder_hub.downstream.detection.pictures import draw
 from ladder_hub.downstream.subject import open_subject
 
 SMALL = {"sizes": (64, 96), "max_side": 128, "channels": 16, "smallest_anchor": 8, "rois": 16, "proposals": 50}
@@ -320,7 +320,7 @@ def test_labels_shuffled_lower_it(tmp_path: Path) -> None:
 
 def test_an_image_drawn_twice_counts_twice(tmp_path: Path) -> None:
     """The bootstrap's figure is AP on a set in which the images really stand so often."""
-    from ladder_hub.downstream.detection_metrics import _evaluated, _Resampled
+    from ladder_hub.downstream.detection.metrics import _evaluated, _Resampled
 
     coco = crowded(6)
     found, _, _ = opened(tmp_path, coco)

@@ -19,9 +19,9 @@ from pycocotools.cocoeval import COCOeval
 from rich.console import Console
 
 from ladder_hub.cli import main
-from ladder_hub.downstream.detect_settings import DetectRecipe, read_recipe
-from ladder_hub.downstream.detection_task import eval_detect
-from ladder_hub.downstream.finetune_state import FinetuneState
+from ladder_hub.downstream.detection.settings import DetectRecipe, read_recipe
+from ladder_hub.downstream.detection.task import eval_detect
+from ladder_hub.downstream.finetune.state import FinetuneState
 from ladder_hub.recipe_files import names
 from ladder_hub.runtime.checkpoint import load_checkpoint, newest_checkpoint
 from ladder_hub.runtime.log import read_log
@@ -210,7 +210,7 @@ def test_the_shipped_recipes_and_their_protocols() -> None:
 
 def test_the_papers_schedule() -> None:
     """12 epochs of 117,266 images in batches of 16; 1000 steps up from a thousandth, a tenth after 8 and 11 epochs."""
-    from ladder_hub.downstream.detection_task import DetectTask
+    from ladder_hub.downstream.detection.task import DetectTask
 
     recipe: DetectRecipe = read_recipe("coco_1x")
     task = object.__new__(DetectTask)
@@ -225,8 +225,8 @@ def test_the_papers_schedule() -> None:
 
 @pytest.mark.real
 def test_nothing_of_the_real_sets_is_left_out(real_data: Path) -> None:
-    from ladder_hub.downstream.coco_images import CocoImages
-    from ladder_hub.downstream.coco_reader import read_coco
+    from ladder_hub.downstream.detection.coco_images import CocoImages
+    from ladder_hub.downstream.detection.coco_reader import read_coco
 
     for name in ("coco-mini/street4_train", "coco-mini/instances80_val", "nuclei/instances_train"):
         path = real_data / f"{name}.json"

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from ladder_hub.data.chance import order, view_generator
 from ladder_hub.downstream.finetune import SAFE_ON_RESUME, Batch, Finetuned, FinetuneKeys, Judge, finetune
-from ladder_hub.downstream.finetune_order import StepPlan
-from ladder_hub.downstream.finetune_state import FinetuneState
+from ladder_hub.downstream.finetune.order import StepPlan
+from ladder_hub.downstream.finetune.state import FinetuneState
 from ladder_hub.errors import RunError, UserError
 from ladder_hub.recipe_files import load
 from ladder_hub.runtime.checkpoint import load_checkpoint, newest_checkpoint

@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from ladder_hub.backbone import build_backbone
 from ladder_hub.downstream.feature_shards import FeatureTable
-from ladder_hub.downstream.linear import FrozenProbe, Probe
-from ladder_hub.downstream.linear_data import RowMaker, held_back
-from ladder_hub.downstream.linear_optim import build_optimizer, rate
-from ladder_hub.downstream.linear_settings import LinearOptim, read_recipe
+from ladder_hub.downstream.linear.data import RowMaker, held_back
+from ladder_hub.downstream.linear.optim import build_optimizer, rate
+from ladder_hub.downstream.linear.probe import FrozenProbe, Probe
+from ladder_hub.downstream.linear.settings import LinearOptim, read_recipe
 from ladder_hub.recipe_files import names
 
 DECAY = 0.01

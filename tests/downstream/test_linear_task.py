@@ -18,10 +18,11 @@ from rich.console import Console
 from torch.nn import functional as F
 
 from ladder_hub.data.shapes import CLASS_NAMES
-from ladder_hub.downstream import features, linear_task
+from ladder_hub.downstream import features
 from ladder_hub.downstream.evaluation import eval_knn
-from ladder_hub.downstream.linear_data import RowMaker
-from ladder_hub.downstream.linear_task import eval_linear
+from ladder_hub.downstream.linear import task as linear_task
+from ladder_hub.downstream.linear.data import RowMaker
+from ladder_hub.downstream.linear.task import eval_linear
 from ladder_hub.downstream.metrics import wilson
 from ladder_hub.errors import UserError
 from ladder_hub.runtime.signals import Interrupted

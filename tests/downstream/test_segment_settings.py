@@ -2,7 +2,7 @@
 
 import pytest
 
-from ladder_hub.downstream.segment_settings import read_recipe
+from ladder_hub.downstream.segmentation.settings import read_recipe
 from ladder_hub.recipe_files import names
 from ladder_hub.settings import SettingError
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ladder_hub.backbone import BackboneError, build_backbone
-from ladder_hub.downstream.segmentation import fcn, segmentation_losses
+from ladder_hub.downstream.segmentation.model import fcn, segmentation_losses
 from ladder_hub.downstream.subject import open_subject
 
 

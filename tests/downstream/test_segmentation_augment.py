@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ladder_hub.data.chance import view_generator
 from ladder_hub.data.pairs import Pair
-from ladder_hub.downstream.segment_settings import SegmentViews, read_recipe
-from ladder_hub.downstream.segmentation_augment import augmented, distorted, drawn_crop, fitted, padded, saturated
+from ladder_hub.downstream.segmentation.augment import augmented, distorted, drawn_crop, fitted, padded, saturated
+from ladder_hub.downstream.segmentation.settings import SegmentViews, read_recipe
 
 MEAN_COLOUR = torch.tensor([124, 116, 104], dtype=torch.uint8)
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ladder_hub.downstream.segmentation_pictures import draw, palette
+from ladder_hub.downstream.segmentation.pictures import draw, palette
 
 
 def test_the_palette_is_that_of_vocs_masks() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ladder_hub.downstream.segmentation_predict import slid, windows
+from ladder_hub.downstream.segmentation.predict import slid, windows
 
 
 @given(length=st.integers(1, 300), side=st.integers(32, 128), part=st.floats(0.05, 1))

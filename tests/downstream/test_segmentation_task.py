@@ -17,13 +17,13 @@ from torch import Tensor
 
 from ladder_hub.artifact import read_artifact
 from ladder_hub.data.pairs import open_pairs
-from ladder_hub.downstream.confusion import mean_iou
 from ladder_hub.downstream.finetune import Finetuned, Judge
-from ladder_hub.downstream.finetune_state import FinetuneState
-from ladder_hub.downstream.segment_settings import SegmentRecipe, read_recipe
-from ladder_hub.downstream.segmentation_data import Judged, TrainMaker, ValMaker
-from ladder_hub.downstream.segmentation_predict import judged
-from ladder_hub.downstream.segmentation_task import SegmentTask, eval_segment
+from ladder_hub.downstream.finetune.state import FinetuneState
+from ladder_hub.downstream.segmentation.confusion import mean_iou
+from ladder_hub.downstream.segmentation.data import Judged, TrainMaker, ValMaker
+from ladder_hub.downstream.segmentation.predict import judged
+from ladder_hub.downstream.segmentation.settings import SegmentRecipe, read_recipe
+from ladder_hub.downstream.segmentation.task import SegmentTask, eval_segment
 from ladder_hub.errors import RunError, UserError
 from ladder_hub.progress import Display
 from ladder_hub.runtime.checkpoint import load_checkpoint, newest_checkpoint

@@ -9,10 +9,10 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.utils import draw_segmentation_masks
 
-from ladder_hub.downstream.coco import CocoSet
-from ladder_hub.downstream.coco_images import CocoImages
-from ladder_hub.downstream.coco_masks import to_masks
-from ladder_hub.downstream.detection_metrics import Result
+from ladder_hub.downstream.detection.coco import CocoSet
+from ladder_hub.downstream.detection.coco_images import CocoImages
+from ladder_hub.downstream.detection.coco_masks import to_masks
+from ladder_hub.downstream.detection.metrics import Result
 
 SURE_ENOUGH = 0.5
 """Predictions below this score are not drawn."""

@@ -10,10 +10,10 @@ from torch import Tensor
 from ladder_hub.data.bad import first_sound
 from ladder_hub.data.chance import view_generator
 from ladder_hub.data.image_source import BadImage
-from ladder_hub.downstream.coco import CocoError, CocoSet
-from ladder_hub.downstream.coco_images import CocoImages
-from ladder_hub.downstream.coco_masks import to_masks
-from ladder_hub.downstream.finetune_task import Batch
+from ladder_hub.downstream.detection.coco import CocoError, CocoSet
+from ladder_hub.downstream.detection.coco_images import CocoImages
+from ladder_hub.downstream.detection.coco_masks import to_masks
+from ladder_hub.downstream.finetune.task import Batch
 
 Target = dict[str, Tensor]
 

@@ -12,7 +12,7 @@ from ladder_hub.data.decode import decode
 from ladder_hub.data.image_source import BadImage, expanded
 from ladder_hub.data.tar_members import TarReader, members
 from ladder_hub.documents import plain
-from ladder_hub.downstream.coco import CocoError, CocoSet
+from ladder_hub.downstream.detection.coco import CocoError, CocoSet
 
 _NAMED = 3
 

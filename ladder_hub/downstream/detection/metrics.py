@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ladder_hub.downstream.coco import CocoSet
+from ladder_hub.downstream.detection.coco import CocoSet
 from ladder_hub.downstream.metrics import Interval, bootstrap
 
 Kind = Literal["box", "mask"]

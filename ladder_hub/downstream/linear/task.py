@@ -16,13 +16,13 @@ from ladder_hub.data.sources import Source
 from ladder_hub.device import seed_everything
 from ladder_hub.downstream.feature_shards import FeatureTable
 from ladder_hub.downstream.finetune import Finetuned, finetune
-from ladder_hub.downstream.finetune_task import Facts, Judge
+from ladder_hub.downstream.finetune.task import Facts, Judge
 from ladder_hub.downstream.frozen import open_frozen
 from ladder_hub.downstream.labelled import EvalData, open_labelled
-from ladder_hub.downstream.linear import FrozenProbe, Probe
-from ladder_hub.downstream.linear_data import CropMaker, RowMaker, held_back
-from ladder_hub.downstream.linear_optim import build_optimizer, rate
-from ladder_hub.downstream.linear_settings import DEFAULT, SAFE, LinearRecipe, read_recipe
+from ladder_hub.downstream.linear.data import CropMaker, RowMaker, held_back
+from ladder_hub.downstream.linear.optim import build_optimizer, rate
+from ladder_hub.downstream.linear.probe import FrozenProbe, Probe
+from ladder_hub.downstream.linear.settings import DEFAULT, SAFE, LinearRecipe, read_recipe
 from ladder_hub.downstream.metrics import bootstrap, entry
 from ladder_hub.downstream.record import keep
 from ladder_hub.downstream.subject import open_subject

@@ -12,8 +12,8 @@ import numpy as np
 
 from ladder_hub.data.names import Names
 from ladder_hub.documents import check_regular, plain, shown
-from ladder_hub.downstream.coco import CocoError, CocoSet, told
-from ladder_hub.downstream.coco_masks import MaskError, checked_mask
+from ladder_hub.downstream.detection.coco import CocoError, CocoSet, told
+from ladder_hub.downstream.detection.coco_masks import MaskError, checked_mask
 
 
 def read_coco(spec: str, *, key: str) -> CocoSet:

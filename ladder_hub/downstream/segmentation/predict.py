@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from ladder_hub.data.workers import BatchWorkers
 from ladder_hub.device import autocast
-from ladder_hub.downstream.confusion import Tally, areas, confusion
-from ladder_hub.downstream.finetune_task import Judge
-from ladder_hub.downstream.segmentation import resized_logits
-from ladder_hub.downstream.segmentation_data import Judged, ValMaker
+from ladder_hub.downstream.finetune.task import Judge
+from ladder_hub.downstream.segmentation.confusion import Tally, areas, confusion
+from ladder_hub.downstream.segmentation.data import Judged, ValMaker
+from ladder_hub.downstream.segmentation.model import resized_logits
 from ladder_hub.errors import RunError
 
 Logits = Callable[[Tensor], Tensor]

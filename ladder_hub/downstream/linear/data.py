@@ -10,7 +10,7 @@ from ladder_hub.data.chance import order, view_generator
 from ladder_hub.data.crops import crop, draw_crop
 from ladder_hub.data.sources import Source
 from ladder_hub.downstream.feature_shards import FeatureTable
-from ladder_hub.downstream.finetune_task import Batch
+from ladder_hub.downstream.finetune.task import Batch
 
 _NO_EPOCH = 2**40  # none that a run reaches: its order is free for another use
 

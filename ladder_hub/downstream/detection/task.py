@@ -11,18 +11,18 @@ from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 
 from ladder_hub.device import seed_everything
-from ladder_hub.downstream.coco import check_same_categories, say_left_out
-from ladder_hub.downstream.coco_images import CocoImages
-from ladder_hub.downstream.coco_masks import library
-from ladder_hub.downstream.coco_reader import read_coco
-from ladder_hub.downstream.detect_settings import DEFAULT, SAFE, DetectRecipe, read_recipe
 from ladder_hub.downstream.detection import mask_rcnn
-from ladder_hub.downstream.detection_data import DetectionSource, Target, TrainMaker
-from ladder_hub.downstream.detection_metrics import Kind, Precision, average_precision
-from ladder_hub.downstream.detection_pictures import draw
-from ladder_hub.downstream.detection_predict import Predicted, predict
+from ladder_hub.downstream.detection.coco import check_same_categories, say_left_out
+from ladder_hub.downstream.detection.coco_images import CocoImages
+from ladder_hub.downstream.detection.coco_masks import library
+from ladder_hub.downstream.detection.coco_reader import read_coco
+from ladder_hub.downstream.detection.data import DetectionSource, Target, TrainMaker
+from ladder_hub.downstream.detection.metrics import Kind, Precision, average_precision
+from ladder_hub.downstream.detection.pictures import draw
+from ladder_hub.downstream.detection.predict import Predicted, predict
+from ladder_hub.downstream.detection.settings import DEFAULT, SAFE, DetectRecipe, read_recipe
 from ladder_hub.downstream.finetune import Finetuned, finetune
-from ladder_hub.downstream.finetune_task import Facts, Judge
+from ladder_hub.downstream.finetune.task import Facts, Judge
 from ladder_hub.downstream.metrics import entry
 from ladder_hub.downstream.record import keep
 from ladder_hub.downstream.subject import Subject, open_subject

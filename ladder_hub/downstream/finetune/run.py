@@ -15,10 +15,10 @@ from typing import Any, Generic, NoReturn, TypeVar
 from rich.console import Console
 
 from ladder_hub.device import pick_precision
-from ladder_hub.downstream.finetune_loop import FinetuneLoop
-from ladder_hub.downstream.finetune_settings import SAFE_ON_RESUME, FinetuneKeys, LogKeys
-from ladder_hub.downstream.finetune_state import FinetuneState
-from ladder_hub.downstream.finetune_task import Batch, Facts, Judge, Task
+from ladder_hub.downstream.finetune.loop import FinetuneLoop
+from ladder_hub.downstream.finetune.settings import SAFE_ON_RESUME, FinetuneKeys, LogKeys
+from ladder_hub.downstream.finetune.state import FinetuneState
+from ladder_hub.downstream.finetune.task import Batch, Facts, Judge, Task
 from ladder_hub.errors import UserError
 from ladder_hub.progress import Display
 from ladder_hub.runtime.checkpoint import CheckpointError, load_checkpoint

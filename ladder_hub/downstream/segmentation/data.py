@@ -10,9 +10,9 @@ from ladder_hub.data.bad import first_sound
 from ladder_hub.data.chance import view_generator
 from ladder_hub.data.image_source import BadImage
 from ladder_hub.data.pairs import PairSource
-from ladder_hub.downstream.finetune_task import Batch
-from ladder_hub.downstream.segment_settings import SegmentViews
-from ladder_hub.downstream.segmentation_augment import augmented, fitted, resized_image
+from ladder_hub.downstream.finetune.task import Batch
+from ladder_hub.downstream.segmentation.augment import augmented, fitted, resized_image
+from ladder_hub.downstream.segmentation.settings import SegmentViews
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import functional as F
 
 from ladder_hub.data.pairs import Pair
 from ladder_hub.data.pairs_mask import IGNORED
-from ladder_hub.downstream.segment_settings import Range, SegmentViews
+from ladder_hub.downstream.segmentation.settings import Range, SegmentViews
 
 _CROP_TRIES = 10
 _DRAWS = 11

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ladder_hub.downstream.finetune_settings import SAFE_ON_RESUME, FinetuneKeys, protocol_name
+from ladder_hub.downstream.finetune.settings import SAFE_ON_RESUME, FinetuneKeys, protocol_name
 from ladder_hub.recipe_files import load, names
 from ladder_hub.settings import Section
 

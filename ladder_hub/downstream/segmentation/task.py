@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from ladder_hub.data.pairs import PairSource, open_pairs
 from ladder_hub.data.photometric import normalise
 from ladder_hub.device import seed_everything
-from ladder_hub.downstream.confusion import Tally, class_iou, mean_iou, pixel_accuracy
 from ladder_hub.downstream.finetune import Finetuned, finetune
-from ladder_hub.downstream.finetune_task import Facts, Judge
+from ladder_hub.downstream.finetune.task import Facts, Judge
 from ladder_hub.downstream.metrics import entry
 from ladder_hub.downstream.record import keep
-from ladder_hub.downstream.segment_settings import DEFAULT, SAFE, SegmentRecipe, read_recipe
-from ladder_hub.downstream.segmentation import Fcn, fcn, segmentation_losses
-from ladder_hub.downstream.segmentation_data import TrainMaker, ValMaker
-from ladder_hub.downstream.segmentation_pictures import draw
-from ladder_hub.downstream.segmentation_predict import Predictor, judged
+from ladder_hub.downstream.segmentation.confusion import Tally, class_iou, mean_iou, pixel_accuracy
+from ladder_hub.downstream.segmentation.data import TrainMaker, ValMaker
+from ladder_hub.downstream.segmentation.model import Fcn, fcn, segmentation_losses
+from ladder_hub.downstream.segmentation.pictures import draw
+from ladder_hub.downstream.segmentation.predict import Predictor, judged
+from ladder_hub.downstream.segmentation.settings import DEFAULT, SAFE, SegmentRecipe, read_recipe
 from ladder_hub.downstream.subject import Subject, open_subject
 from ladder_hub.runtime.distributed import World
 from ladder_hub.weights import write_whole

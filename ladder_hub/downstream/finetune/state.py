@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ladder_hub.device import autocast, seed_everything
-from ladder_hub.downstream.finetune_settings import FinetuneKeys
-from ladder_hub.downstream.finetune_task import Batch, Task
+from ladder_hub.downstream.finetune.settings import FinetuneKeys
+from ladder_hub.downstream.finetune.task import Batch, Task
 from ladder_hub.errors import RunError, UserError
 from ladder_hub.runtime.batch_norm import synchronised
 from ladder_hub.runtime.distributed import World

@@ -5,8 +5,8 @@ import math
 import torch
 from timm.optim import Lars
 
-from ladder_hub.downstream.linear import Probe
-from ladder_hub.downstream.linear_settings import LinearOptim
+from ladder_hub.downstream.linear.probe import Probe
+from ladder_hub.downstream.linear.settings import LinearOptim
 
 
 def build_optimizer(probe: Probe, keys: LinearOptim) -> torch.optim.Optimizer:

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from ladder_hub.data.workers import BatchWorkers
 from ladder_hub.device import autocast
-from ladder_hub.downstream.coco import CocoSet
-from ladder_hub.downstream.coco_images import CocoImages
-from ladder_hub.downstream.coco_masks import encoded
-from ladder_hub.downstream.detection_data import ValMaker
-from ladder_hub.downstream.detection_metrics import Result
-from ladder_hub.downstream.finetune_task import Judge
+from ladder_hub.downstream.detection.coco import CocoSet
+from ladder_hub.downstream.detection.coco_images import CocoImages
+from ladder_hub.downstream.detection.coco_masks import encoded
+from ladder_hub.downstream.detection.data import ValMaker
+from ladder_hub.downstream.detection.metrics import Result
+from ladder_hub.downstream.finetune.task import Judge
 
 _SURE = 0.5
 

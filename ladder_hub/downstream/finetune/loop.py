@@ -12,10 +12,10 @@ import torch
 
 from ladder_hub.data.bad import BadLedger
 from ladder_hub.data.workers import BatchWorkers
-from ladder_hub.downstream.finetune_losses import Losses, check_weights
-from ladder_hub.downstream.finetune_order import StepPlan
-from ladder_hub.downstream.finetune_state import FinetuneState
-from ladder_hub.downstream.finetune_task import Batch
+from ladder_hub.downstream.finetune.losses import Losses, check_weights
+from ladder_hub.downstream.finetune.order import StepPlan
+from ladder_hub.downstream.finetune.state import FinetuneState
+from ladder_hub.downstream.finetune.task import Batch
 from ladder_hub.errors import RunError, UserError
 from ladder_hub.progress import Display, step_line, step_state
 from ladder_hub.runtime.checkpoint import newest_checkpoint, save_checkpoint

@@ -1,0 +1,1 @@
+"""`ladder-hub eval linear`: linear classifiers on frozen features."""
