@@ -21,10 +21,9 @@ from ladder_hub.downstream.detection.metrics import Kind, Precision, average_pre
 from ladder_hub.downstream.detection.pictures import draw
 from ladder_hub.downstream.detection.predict import Predicted, predict
 from ladder_hub.downstream.detection.settings import DEFAULT, SAFE, DetectRecipe, read_recipe
-from ladder_hub.downstream.finetune import Finetuned, finetune
+from ladder_hub.downstream.finetune import Finetuned, finetune_on
 from ladder_hub.downstream.finetune.task import Facts, Judge
 from ladder_hub.downstream.metrics import entry
-from ladder_hub.downstream.record import keep
 from ladder_hub.downstream.subject import Subject, open_subject
 from ladder_hub.errors import RunError
 from ladder_hub.runtime.distributed import World
@@ -59,20 +58,9 @@ def eval_detect(
         RunError: the run failed or was interrupted; the message says how to go on.
     """
     library()
-    run = finetune(
-        read_recipe,
-        _build,
-        recipe,
-        [f"model={json.dumps(model)}", *overrides],
-        resume=resume,
-        safe=SAFE,
-        again=f"ladder-hub eval detect {model}",
-        console=console,
+    return finetune_on(
+        model, "detect", read_recipe, _build, recipe, overrides, resume=resume, safe=SAFE, console=console
     )
-    if run is None:
-        return None
-    metrics = keep(model, open_subject(model, seed=run.recipe.seed).artifact, run.metrics)
-    return Finetuned(run.folder, run.recipe, metrics)
 
 
 class DetectionNetwork(nn.Module):
@@ -88,7 +76,7 @@ class DetectionNetwork(nn.Module):
 
 
 class DetectTask:
-    """What `finetune` runs. See `finetune_task.Task`."""
+    """What `finetune` runs. See `finetune.task.Task`."""
 
     name = "detect"
 

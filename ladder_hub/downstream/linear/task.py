@@ -1,6 +1,5 @@
 """`ladder-hub eval linear`: linear classifiers on frozen features of one stage or all."""
 
-import json
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from ladder_hub.data.sources import Source
 from ladder_hub.device import seed_everything
 from ladder_hub.downstream.feature_shards import FeatureTable
-from ladder_hub.downstream.finetune import Finetuned, finetune
+from ladder_hub.downstream.finetune import Finetuned, finetune_on
 from ladder_hub.downstream.finetune.task import Facts, Judge
 from ladder_hub.downstream.frozen import open_frozen
 from ladder_hub.downstream.labelled import EvalData, open_labelled
@@ -24,7 +23,6 @@ from ladder_hub.downstream.linear.optim import build_optimizer, rate
 from ladder_hub.downstream.linear.probe import FrozenProbe, Probe
 from ladder_hub.downstream.linear.settings import DEFAULT, SAFE, LinearRecipe, read_recipe
 from ladder_hub.downstream.metrics import bootstrap, entry
-from ladder_hub.downstream.record import keep
 from ladder_hub.downstream.subject import open_subject
 from ladder_hub.progress import Display
 from ladder_hub.runtime.distributed import World
@@ -63,24 +61,11 @@ def eval_linear(
         with Display(shown if world.is_first else Console(quiet=True)) as display:
             return LinearTask(keys, world, display)
 
-    run = finetune(
-        read_recipe,
-        build,
-        recipe,
-        [f"model={json.dumps(model)}", *overrides],
-        resume=resume,
-        safe=SAFE,
-        again=f"ladder-hub eval linear {model}",
-        console=shown,
-    )
-    if run is None:
-        return None
-    metrics = keep(model, open_subject(model, seed=run.recipe.seed).artifact, run.metrics)
-    return Finetuned(run.folder, run.recipe, metrics)
+    return finetune_on(model, "linear", read_recipe, build, recipe, overrides, resume=resume, safe=SAFE, console=shown)
 
 
 class LinearTask:
-    """What `finetune` runs. See `finetune_task.Task`."""
+    """What `finetune` runs. See `finetune.task.Task`."""
 
     name = "linear"
 

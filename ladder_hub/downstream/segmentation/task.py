@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from ladder_hub.data.pairs import PairSource, open_pairs
 from ladder_hub.data.photometric import normalise
 from ladder_hub.device import seed_everything
-from ladder_hub.downstream.finetune import Finetuned, finetune
+from ladder_hub.downstream.finetune import Finetuned, finetune_on
 from ladder_hub.downstream.finetune.task import Facts, Judge
 from ladder_hub.downstream.metrics import entry
-from ladder_hub.downstream.record import keep
 from ladder_hub.downstream.segmentation.confusion import Tally, class_iou, mean_iou, pixel_accuracy
 from ladder_hub.downstream.segmentation.data import TrainMaker, ValMaker
 from ladder_hub.downstream.segmentation.model import Fcn, fcn, segmentation_losses
@@ -55,20 +54,9 @@ def eval_segment(
         UserError: recipe, data or model can't be used; one line.
         RunError: the run failed or was interrupted; the message says how to go on.
     """
-    run = finetune(
-        read_recipe,
-        _build,
-        recipe,
-        [f"model={json.dumps(model)}", *overrides],
-        resume=resume,
-        safe=SAFE,
-        again=f"ladder-hub eval segment {model}",
-        console=console,
+    return finetune_on(
+        model, "segment", read_recipe, _build, recipe, overrides, resume=resume, safe=SAFE, console=console
     )
-    if run is None:
-        return None
-    metrics = keep(model, open_subject(model, seed=run.recipe.seed).artifact, run.metrics)
-    return Finetuned(run.folder, run.recipe, metrics)
 
 
 class SegmentNetwork(nn.Module):
@@ -91,7 +79,7 @@ class SegmentNetwork(nn.Module):
 
 
 class SegmentTask:
-    """What `finetune` runs. See `finetune_task.Task`."""
+    """What `finetune` runs. See `finetune.task.Task`."""
 
     name = "segment"
 
