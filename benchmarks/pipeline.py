@@ -3,14 +3,11 @@
 FOLDER holds tar shards of photos (JPEG); by default it is $LADDER_HUB_TEST_DATA/imagenet-photos. One after the other,
 round by round, the contenders take the same 32 photos; a ratio is that of one round, the table holds the medians. Time
 is that of the processor, on one thread: what else runs on the machine counts little. The loader alone is measured by
-the clock, and needs two idle cores. Prints a table and writes benchmarks/results/pipeline.json (`out=FILE`).
+the clock, and needs two idle cores. Prints tables and writes benchmarks/results/pipeline.json.
 """
 
-import importlib.metadata
 import io
-import json
 import os
-import platform
 import statistics
 import sys
 import tarfile
@@ -22,6 +19,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
 from PIL import Image
+from report import keep, table
 
 from ladder_hub.data.crops import crop
 from ladder_hub.data.decode import Encoded, decode
@@ -154,28 +152,16 @@ def row(name: str, times: list[float], base: list[float] | None) -> dict[str, ob
     return figures
 
 
-def machine() -> dict[str, object]:
-    """Where and with what this ran."""
-    names = ("torch", "torchvision", "pillow", "simplejpeg", "numpy", "lightly")
-    known = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions()}
-    cpu = next((line for line in _cpuinfo() if line.startswith("model name")), platform.processor())
-    return {
-        "cpu": cpu.partition(":")[2].strip() or cpu, "cores": os.cpu_count(), "load": os.getloadavg(),
-        "python": platform.python_version(), "versions": {name: known.get(name) for name in names},
-    }  # fmt: skip
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
-
-
 def show(title: str, base: str, rows: list[dict[str, object]]) -> None:
     """An aligned table; ratios are how many times faster than the base."""
-    print(f"\n{title}\n{'':44}{'ms/image':>10}{'images/s':>10}{'ratio':>8}   lowest..highest ({base} is 1)")
+    head = (title, "ms/image", "images/s", f"times {base}", "lowest..highest")
+    lines = []
     for line in rows:
-        ratio = f"{line['ratio']:8.2f}   {line['lowest']:.2f}..{line['highest']:.2f}" if "ratio" in line else ""
-        print(f"{line['what']:44}{line['ms']:10.2f}{line['per_s']:10.0f}{ratio}")
+        ratios = (
+            (f"{line['ratio']:.2f}", f"{line['lowest']:.2f}..{line['highest']:.2f}") if "ratio" in line else ("", "")
+        )
+        lines.append((line["what"], f"{line['ms']:.2f}", f"{line['per_s']:.0f}", ratio, f"{lowest}..{highest}"))
+    print(f"\n{table(head, lines)}")
 
 
 def main() -> None:
@@ -189,7 +175,7 @@ def main() -> None:
     with tarfile.open(shards[0]) as tar:
         photos = [tar.extractfile(m).read() for m in tar if m.name.lower().endswith((".jpg", ".jpeg"))]
     torch.set_num_threads(1)
-    results: dict[str, object] = {"machine": machine(), "photos": len(photos), "rounds": rounds}
+    results: dict[str, object] = {"photos": len(photos), "rounds": rounds}
 
     peer = lightly()
     contenders: dict[str, Contender] = {"lightly BYOLTransform, Pillow": peer} if peer else {}
@@ -215,9 +201,7 @@ def main() -> None:
     results["loader"] = [row(name, found, times[base]) for name, found in times.items()]
     show(f"Loader, by the clock (load of the machine {os.getloadavg()[0]:.1f})", base, results["loader"])
 
-    out = Path(options.get("out", Path(__file__).parent / "results" / "pipeline.json"))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"-> {keep('pipeline', results)}")
 
 
 if __name__ == "__main__":

@@ -3,14 +3,16 @@
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "lightly")
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "simplejpeg", "lightly")
 
 
 def machine() -> dict[str, Any]:
@@ -37,6 +39,16 @@ def versions() -> dict[str, str | None]:
         except PackageNotFoundError:
             found[name] = None
     return found
+
+
+def steps(items: Sequence[Any], what: str) -> Iterator[Any]:
+    """The items, with what is done and the time left on standard error before each but the first."""
+    begun = time.monotonic()
+    for done, item in enumerate(items):
+        if done:
+            left = (time.monotonic() - begun) / done * (len(items) - done)
+            print(f"{what} {done}/{len(items)}, left {left / 60:.1f} min", file=sys.stderr, flush=True)
+        yield item
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

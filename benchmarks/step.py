@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from report import keep, table
+from report import keep, steps, table
 
 METHODS = ("byol", "ladder_byol", "ladder_dense")
 
@@ -169,7 +169,7 @@ def compare(names: list[str], args: argparse.Namespace) -> dict[str, dict[str, f
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     peaks: dict[str, float] = {}
     with running(names, args) as pipes:
-        for turn in range(args.rounds + 1):
+        for turn in steps(range(args.rounds + 1), "turn"):
             for name, pipe in pipes.items():
                 pipe.send(args.warm if turn == 0 else args.steps + args.skipped)
                 found, peaks[name] = pipe.recv()
