@@ -157,9 +157,8 @@ def show(title: str, base: str, rows: list[dict[str, object]]) -> None:
     head = (title, "ms/image", "images/s", f"times {base}", "lowest..highest")
     lines = []
     for line in rows:
-        ratios = (
-            (f"{line['ratio']:.2f}", f"{line['lowest']:.2f}..{line['highest']:.2f}") if "ratio" in line else ("", "")
-        )
+        keys = ("ratio", "lowest", "highest")
+        ratio, lowest, highest = (f"{line[key]:.2f}" if key in line else "" for key in keys)
         lines.append((line["what"], f"{line['ms']:.2f}", f"{line['per_s']:.0f}", ratio, f"{lowest}..{highest}"))
     print(f"\n{table(head, lines)}")
 
