@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-Line = Mapping[str, Any]
+from ladder_hub.plotting import STAGE_COLOURS, new_figure, save_figure
 
-# Colour-blind safe (Okabe and Ito), one a stage, so that a level keeps its colour in every panel and run.
-_COLOURS = {"res2": "#56B4E9", "res3": "#009E73", "res4": "#E69F00", "res5": "#D55E00"}
+Line = Mapping[str, Any]
 
 
 def draw_curves(log: Sequence[Line], path: Path) -> None:
@@ -24,7 +22,7 @@ def draw_curves(log: Sequence[Line], path: Path) -> None:
     """
     steps = [line for line in log if "losses" in line]
     knn = [line for line in log if "knn" in line]
-    figure = Figure(figsize=(5 * (3 if knn else 2), 3.6), dpi=120, layout="constrained")
+    figure = new_figure(5 * (3 if knn else 2), 3.6)
     axes: list[Axes] = list(figure.subplots(1, 3 if knn else 2))
     _draw_levels(axes[0], steps, "losses", "Loss per level", "2 - 2 cos, both orders of the views (0 to 8)")
     axes[1].axhline(1.0, color="grey", linewidth=0.8, linestyle=":", label="evenly spread")
@@ -34,8 +32,7 @@ def draw_curves(log: Sequence[Line], path: Path) -> None:
         _draw_knn(axes[2], knn)
     samples = max((line.get("samples", 0) for line in log), default=0)
     figure.suptitle(f"{samples:,} samples seen, {len(steps):,} logged steps", fontsize=10)
-    # No date and no version inside: the same log gives the same file.
-    figure.savefig(path, format="png", metadata={"Software": None})
+    save_figure(figure, path)
 
 
 def _draw_levels(panel: Axes, steps: Sequence[Line], key: str, title: str, label: str) -> None:
@@ -44,7 +41,7 @@ def _draw_levels(panel: Axes, steps: Sequence[Line], key: str, title: str, label
         points = [(line["samples"], line[key][level]) for line in steps if level in line.get(key, {})]
         style = "--" if level.endswith(".dense") else "-"
         marker = "o" if len(points) < 3 else None
-        colour = _COLOURS.get(level.split(".")[0])
+        colour = STAGE_COLOURS.get(level.split(".")[0])
         panel.plot(*zip(*points, strict=True), style, color=colour, label=level, linewidth=1.4, marker=marker)
     if levels:
         panel.legend(fontsize=8)

@@ -19,6 +19,7 @@ ROOMS: dict[str, set[str]] = {
     # using weights
     "weights": {"documents", "errors"},
     "registry": {"_shipped", "documents", "errors"},
+    "paper": {"_shipped"},
     "backbone": {"errors"},
     "hub": {"documents", "errors"},
     "receipt": {"backbone", "documents", "registry", "weights"},
@@ -38,7 +39,8 @@ ROOMS: dict[str, set[str]] = {
     "recipe_files": {"_shipped", "documents", "errors", "settings"},
     "recipe": {"documents", "recipe_files", "settings", "siamese"},
     # publishing
-    "curves": set(),
+    "plotting": set(),
+    "curves": {"plotting"},
     "card": {"__init__", "backbone", "documents", "recipe"},
     "imported_card": {"card", "documents"},
     "artifact": {

@@ -1,0 +1,47 @@
+"""The figures that the paper prints (arXiv 2211.13844), as far as `zoo/paper.toml` has them; none was measured here."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from ladder_hub._shipped import shipped
+
+SOURCE = "arXiv 2211.13844"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of one of the paper's tables."""
+
+    table: int
+    method: str
+    """One of ours (`ladder_byol`) or the name of another's (`LEWEL`)."""
+    epochs: int | None
+    """None where the paper does not say."""
+    weights: tuple[float, ...] | None
+    """Of the levels below res5, lowest first; None: the method's own."""
+    figures: dict[str, float]
+    """{task: percent}."""
+
+
+def rows(table: int) -> list[Row]:
+    """The rows of a table, in its order; none where nothing of it is at hand."""
+    return [_row(keys) for keys in _file()["rows"] if keys["table"] == table]
+
+
+def tasks() -> dict[str, str]:
+    """{task: what is measured, on what}, for headings."""
+    return dict(_file()["tasks"])
+
+
+@cache
+def _file() -> dict[str, Any]:
+    return tomllib.loads((shipped("zoo") / "paper.toml").read_text(encoding="utf-8"))
+
+
+def _row(keys: dict[str, Any]) -> Row:
+    weights = keys.get("weights")
+    return Row(
+        keys["table"], keys["method"], keys.get("epochs"), None if weights is None else tuple(weights), keys["figures"]
+    )
