@@ -9,14 +9,14 @@ PYTHON=${PYTHON:-python}
 SHARDS=${1:-}
 LOG=$(mktemp)
 if [ "${SMALL:-}" ]; then
-    sizes="4 8" size=64 steps=2 skipped=0 warm=1 batch=8 cells=14 images=4 small=--small precision=float32
+    sizes="2 4" size=64 steps=2 skipped=0 warm=1 batch=4 cells=14 images=4 small=--small precision=float32 limit=400
     kernels="resnet18 64 8"
 else
-    sizes="64 128 256" size=224 steps=8 skipped=2 warm=5 batch=256 cells=56 images=64 small="" precision=bf16
+    sizes="64 128 256" size=224 steps=8 skipped=2 warm=5 batch=256 cells=56 images=64 small="" precision=bf16 limit=150
     kernels="resnet50 224 256"
 fi
 begun=$(date +%s)
-part() { echo "== $1 ($(($(date +%s) - begun)) s)" | tee -a "$LOG"; shift; timeout 150 "$@" 2>&1 | tee -a "$LOG"; }
+part() { echo "== $1 ($(($(date +%s) - begun)) s)" | tee -a "$LOG"; shift; timeout $limit "$@" 2>&1 | tee -a "$LOG"; }
 
 for n in $sizes; do
     part "steps of $n images" "$PYTHON" benchmarks/step.py --only byol,ladder_byol,ladder_dense --batch "$n" --size $size \

@@ -17,7 +17,7 @@ from ladder_hub.documents import plain
 from ladder_hub.formats import FormatError
 from ladder_hub.formats.architecture import architecture_of, completed
 from ladder_hub.formats.container import Checkpoint, read_checkpoint
-from ladder_hub.formats.recognise import AUTO, Split, recognise, split
+from ladder_hub.formats.recognise import AUTO, Split, readers, recognise, split
 from ladder_hub.settings import Section, apply_override, validated
 
 UNKNOWN = "unknown"
@@ -112,7 +112,9 @@ def _write(folder: Path, checkpoint: Checkpoint, found: Split, settings: ImportS
         name = architecture_of(found.backbone, asked=settings.arch, hint=hint if isinstance(hint, str) else "")
         whole = completed(found.backbone, name)
     except FormatError as error:
-        raise FormatError(f"{checkpoint.path} ({found.layout.name}): {error}") from None
+        others = [] if found.layout.signs else readers(checkpoint)
+        also = f"; names of {', '.join(others)} begin like that: from={others[0]}" if others else ""
+        raise FormatError(f"{checkpoint.path} ({found.layout.name}): {error}{also}") from None
     report = ImportReport(
         folder=folder,
         architecture=name,

@@ -90,6 +90,13 @@ def split(checkpoint: Checkpoint, layout: Layout, branch: str = "online") -> Spl
     return Split(layout, backbone, dropped, tuple(name for name in also if name != layout.name))
 
 
+def readers(checkpoint: Checkpoint) -> list[str]:
+    """Layouts whose prefix the file's names have, the longest: of a file cut to its backbone the other signs are gone."""
+    placed = [(row.name, place) for row in layouts().values() for place in row.online]
+    found = [(len(place.prefix), name) for name, place in placed if place.prefix and _present(checkpoint, [place])]
+    return sorted({name for length, name in found if length == max(found)[0]})
+
+
 def _group(name: str, layout: Layout, place: Place, branch: str) -> str:
     """What a tensor is that isn't the backbone's; "" where it is."""
     inside = name.startswith(place.prefix)

@@ -94,6 +94,18 @@ def test_timms_own_checkpoints(name, images, tmp_path):
         assert torch.equal(model(images), network.forward_head(network.forward_features(images), pre_logits=True))
 
 
+def test_a_file_cut_to_its_backbone_is_told_whose_names_it_has(images, tmp_path):
+    network = randomised(timm.create_model("resnet18", num_classes=0), 4)
+    tensors = {f"module.encoder_q.{name}": tensor for name, tensor in network.state_dict().items()}
+    torch.save({"state_dict": tensors}, tmp_path / "cut.pth")
+    told = refusal(tmp_path / "cut.pth", tmp_path)
+    assert told.endswith("; names of moco, regioncl.densecl, resim begin like that: from=moco")
+    report, model = imported(tmp_path / "cut.pth", tmp_path / "out", layout="moco")
+    assert (report.layout, report.dropped) == ("moco", {})
+    with torch.no_grad():
+        assert torch.equal(model(images), network(images))
+
+
 def test_arch_names_what_the_file_does_not(images, tmp_path):
     network = randomised(timm.create_model("test_resnet", num_classes=0), 9)
     safetensors.torch.save_file(network.state_dict(), tmp_path / "model.safetensors")
