@@ -166,7 +166,7 @@ def read_artifact(folder: Path) -> Artifact:
         config=config,
         architecture=config["architecture"],
         weights=folder / "model.safetensors",
-        metrics=_read_metrics(folder / "metrics.json"),
+        metrics=read_metrics(folder / "metrics.json"),
         provenance=_read(folder / "provenance.json", dict),
         recipe=read_text(recipe, ArtifactError) if recipe.is_file() else "",
     )
@@ -310,7 +310,7 @@ def _measured_before(folder: Path, digest: str) -> list[Metric]:
     try:
         if read_config(folder)["ladder_hub"].get("digest") != digest:
             return []
-        return [entry for entry in _read_metrics(folder / "metrics.json") if entry["weights"] == digest]
+        return [entry for entry in read_metrics(folder / "metrics.json") if entry["weights"] == digest]
     except (UserError, OSError, TypeError, KeyError):
         # None there, or a damaged one: that is no reason to lose the new one.
         return []
@@ -334,7 +334,12 @@ def _read(path: Path, kind: type) -> Any:
     return value
 
 
-def _read_metrics(path: Path) -> list[Metric]:
+def read_metrics(path: Path) -> list[Metric]:
+    """The entries of a metrics.json; none where there is no such file.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
     entries = _read(path, list)
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict):

@@ -35,6 +35,15 @@ def tasks() -> dict[str, str]:
     return dict(_file()["tasks"])
 
 
+def correlations(table: int) -> dict[tuple[str, str], float]:
+    """{(task, task): Pearson's r that the paper states over a table}; none where its text was not at hand.
+
+    A line of the file: `[[correlations]]` with `table = 2`, `tasks = ["imagenet", "voc"]`, `r`.
+    """
+    stated = [keys for keys in _file().get("correlations", []) if keys["table"] == table]
+    return {(keys["tasks"][0], keys["tasks"][1]): keys["r"] for keys in stated}
+
+
 @cache
 def _file() -> dict[str, Any]:
     return tomllib.loads((shipped("zoo") / "paper.toml").read_text(encoding="utf-8"))

@@ -13,6 +13,9 @@ STAGE_MARKERS = {"res2": "o", "res3": "s", "res4": "^", "res5": "D"}
 MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 """One a model or run, in the order in which they were named; from the ninth on they repeat."""
 
+MODEL_HATCHES = ("", "///", "...", "xxx", "\\\\\\", "ooo", "+++", "---")
+"""Beside each of the colours: in print, and for who sees no colours, the areas of two models still differ."""
+
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure, in inches; `subplots` lays it out."""

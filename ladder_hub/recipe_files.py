@@ -14,8 +14,8 @@ from ladder_hub.documents import plain, read_text, shown
 from ladder_hub.errors import UserError
 from ladder_hub.settings import Section, apply_override, nearest, validated
 
-Kind = Literal["", "linear", "detect", "segment"]
-"""Which folder below `recipes/`: the training recipes' own, or that of a verb of `eval`."""
+Kind = Literal["", "linear", "detect", "segment", "sweeps"]
+"""Which folder below `recipes/`: the training recipes' own, that of a verb of `eval`, or the grids of `sweep`."""
 Schema = TypeVar("Schema", bound=Section)
 
 _LONGEST_CHAIN = 16

@@ -34,10 +34,13 @@ def test_what_was_found() -> None:
         "CHANGELOG.md",
         "CONTRIBUTING.md",
         "README.md",
+        "docs/analysis.md",
         "docs/evaluation.md",
         "docs/hub.md",
         "docs/interop.md",
+        "docs/report.md",
         "docs/runs.md",
+        "docs/sweeps.md",
     ]
     assert len(commands()) >= 13
     assert len(blocks("python")) == 6
@@ -46,7 +49,7 @@ def test_what_was_found() -> None:
 @pytest.mark.parametrize("command", commands())
 def test_every_command_parses(command: str) -> None:
     words = shlex.split(command)[1:]
-    verbs = {c.name or c.callback.__name__ for c in cli.app.registered_commands} | {"eval"}
+    verbs = {c.name or c.callback.__name__ for c in cli.app.registered_commands} | {"analyse", "eval"}
     assert words[0] in verbs
     settings = dict(word.split("=", 1) for word in words if "=" in word)
     if words[0] == "train" and "recipe" in settings:

@@ -10,8 +10,10 @@ from typing import Any, NoReturn
 
 import typer
 
-from ladder_hub.cli import models, training
+from ladder_hub.cli import models, report, training
+from ladder_hub.cli.analyse import analyse
 from ladder_hub.cli.evaluate import evaluate
+from ladder_hub.cli.sweep import sweep
 from ladder_hub.errors import RunError, UserError
 
 app = typer.Typer(
@@ -23,10 +25,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(evaluate, name="eval")
+app.add_typer(analyse, name="analyse")
 _VERBS: dict[str, Callable[..., Any]] = {
     "recipes": training.recipes,
     "plan": training.plan,
     "train": training.train,
+    "sweep": sweep,
+    "report": report.report,
+    "gallery": report.gallery,
     "list": models.list_,
     "info": models.info,
     "import": models.import_,
@@ -34,6 +40,7 @@ _VERBS: dict[str, Callable[..., Any]] = {
     "push": models.push,
     "pull": models.pull,
     "verify": models.verify,
+    "reproduce": models.reproduce,
 }
 for _name, _verb in _VERBS.items():
     app.command(_name)(_verb)

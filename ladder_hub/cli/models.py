@@ -1,4 +1,4 @@
-"""Models: `list`, `info`, `import`, `export`, `push`, `pull`, `verify`."""
+"""Models: `list`, `info`, `import`, `export`, `push`, `pull`, `verify`, `reproduce`."""
 
 import json
 from typing import Annotated
@@ -109,3 +109,17 @@ def verify(model: Model, keys: Keys = None, as_json: AsJson = False) -> None:
     show(["check", "result"], [(check.name, check.result) for check in checks], as_json=as_json)
     if problems := [check.name for check in checks if check.problems]:
         raise VerifyError(f"{model} is not what it says: {', '.join(problems)}")
+
+
+def reproduce(model: Model, keys: Keys = None, as_json: AsJson = False) -> None:
+    """Train a model again from its own recipe and compare: data.train=IMAGES data.val=IMAGES out=FOLDER."""
+    from ladder_hub.publishing.reproduce import ReproduceError
+    from ladder_hub.publishing.reproduce import reproduce as train_again
+
+    given, overrides = take(keys or [], "resume")
+    checks = train_again(model, overrides, resume=given.get("resume"))
+    if checks is None:
+        return
+    show(["check", "result"], [(check.name, check.result) for check in checks], as_json=as_json)
+    if problems := [check.name for check in checks if check.problems]:
+        raise ReproduceError(f"{model} did not come out again: {', '.join(problems)}")

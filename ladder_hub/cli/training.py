@@ -22,6 +22,7 @@ def recipes(as_json: AsJson = False) -> None:
         ("linear", "eval linear"),
         ("detect", "eval detect"),
         ("segment", "eval segment"),
+        ("sweeps", "sweep"),
     )
     rows = [(name, verb, text) for kind, verb in verbs for name, text in descriptions(kind).items()]
     show(["recipe", "command", "what it does"], rows, as_json=as_json)

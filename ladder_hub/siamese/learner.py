@@ -6,7 +6,7 @@ BatchNorm statistics are its own, from its own forward passes, as in the origina
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,7 +41,10 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Project: (B, D) for a global head, (B, N, D) for a dense one."""
-        maps = pyramid(self.backbone, images, self.stages)
+        return self.project(pyramid(self.backbone, images, self.stages))
+
+    def project(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The same of maps (B, C, H, W) that are at hand, by stage."""
         return {name: project(maps[name.split("_")[0]]) for name, project in self.projectors.items()}
 
 
@@ -81,7 +84,7 @@ class Learner(nn.Module):
         losses = {}
         for level in self.levels:
             pairs = [
-                self._loss(kind, head_name(level, kind), online, target)
+                self.head_loss(kind, head_name(level, kind), online, target)
                 for kind in level.heads
                 for online, target in ((online1, target2), (online2, target1))
             ]
@@ -97,7 +100,8 @@ class Learner(nn.Module):
         """Target parameters <- momentum * target + (1 - momentum) * online; after the optimiser's step."""
         torch._foreach_lerp_(list(self.target.parameters()), list(self.online.parameters()), 1 - momentum)
 
-    def _loss(self, kind: Loss, name: str, online: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
+    def head_loss(self, kind: Loss, name: str, online: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
+        """The loss of the head `name` for one order of the views, of what `online` and `target` gave: (), in [0, 4]."""
         prediction = self.predictors[name](online[name])
         if kind == "global":
             return global_loss(prediction, target[name])

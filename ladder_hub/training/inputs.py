@@ -1,7 +1,7 @@
 """From a recipe's keys to the data room's plain arguments: sources, views, and a batch ready for the network."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ladder_hub.data.image_source import Progress, no_progress
+from ladder_hub.data.image_source import BadImage, Progress, no_progress
 from ladder_hub.data.loader import Batch, TwoViews
 from ladder_hub.data.photometric import Policy, augment, normalise_
 from ladder_hub.data.preview import PREVIEWED, contact_sheet
 from ladder_hub.data.sources import Source, StreamSource, is_stream, open_source, open_stream
 from ladder_hub.data.stream_views import StreamedViews
-from ladder_hub.data.views import Views
+from ladder_hub.data.views import ViewCutter, Views
 from ladder_hub.downstream.knn import check_labels
 from ladder_hub.errors import UserError
 from ladder_hub.progress import clock
@@ -77,6 +77,22 @@ def two_views(recipe: Recipe, source: Source | StreamSource, layout: Layout, wor
         rank=world.rank,
         processes=world.size,
     )
+
+
+def chosen_views(recipe: Recipe, source: Source, indices: Sequence[int]) -> Batch:
+    """Two views of chosen images, as training cuts them in its first epoch.
+
+    Raises:
+        BadImage: one can't be decoded.
+    """
+    cutter = ViewCutter(**_view_arguments(recipe))
+    cuts = []
+    for index in indices:
+        try:
+            cuts.append((cutter.cut(0, index, source.picture(index)), index))
+        except ValueError as error:
+            raise BadImage(source.key(index), str(error)) from None
+    return cutter.batch(cuts, count=len(cuts), bad=[])
 
 
 def write_preview(recipe: Recipe) -> int:

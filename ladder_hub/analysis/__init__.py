@@ -1,0 +1,1 @@
+"""See inside: the analyses of the paper, the report and the gallery."""

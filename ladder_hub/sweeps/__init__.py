@@ -1,0 +1,1 @@
+"""The paper's tables as grids of runs: trained, measured, and told beside the paper's figures."""
