@@ -91,7 +91,7 @@ def split(checkpoint: Checkpoint, layout: Layout, branch: str = "online") -> Spl
 
 
 def readers(checkpoint: Checkpoint) -> list[str]:
-    """Layouts whose prefix the file's names have, the longest: of a file cut to its backbone the other signs are gone."""
+    """Layouts with the longest prefix that the names have: a file cut to its backbone has lost the other signs."""
     placed = [(row.name, place) for row in layouts().values() for place in row.online]
     found = [(len(place.prefix), name) for name, place in placed if place.prefix and _present(checkpoint, [place])]
     return sorted({name for length, name in found if length == max(found)[0]})
