@@ -137,6 +137,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "sweeps": {
         "documents",
+        "downstream",
         "errors",
         "models",
         "paper",

@@ -13,6 +13,9 @@ import ladder_hub
 Facts = dict[str, Any]
 Interval = tuple[float, float]
 
+MAIN = ("top1", "miou", "box_ap", "mask_ap")
+"""The metrics that a short table shows."""
+
 _DRAWS = 1000
 _PACKAGES = ("torch", "torchvision", "timm")
 

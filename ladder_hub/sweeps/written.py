@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ladder_hub import paper
+from ladder_hub.downstream.metrics import MAIN
 from ladder_hub.sweeps.bars import draw_table
 from ladder_hub.sweeps.table import Column, Table, Value
 from ladder_hub.weights import write_whole
 
-SHOWN = ("top1", "miou", "box_ap", "mask_ap")
-"""Metrics that get a column of their own; table.json has the others too."""
 _WORDS = {"top1": "top-1", "miou": "mIoU", "box_ap": "box AP", "mask_ap": "mask AP"}
 
 
@@ -19,7 +18,7 @@ def shown_columns(table: Table) -> dict[Column, str]:
     kinds = _kinds(table)
     headings = {}
     for column in table.columns:
-        if column.metric in SHOWN:
+        if column.metric in MAIN:
             stage = "" if column.stage == "pyramid" else f" {column.stage}"
             headings[column] = f"{kinds[_measured(column)]}{stage} {_WORDS[column.metric]}"
     return headings
@@ -31,7 +30,7 @@ def _measured(column: Column) -> tuple[str, str, int]:
 
 def _kinds(table: Table) -> dict[tuple[str, str, int], str]:
     """What headings call a protocol with its images: the first word, and a number where several begin so."""
-    found = dict.fromkeys(_measured(column) for column in table.columns if column.metric in SHOWN)
+    found = dict.fromkeys(_measured(column) for column in table.columns if column.metric in MAIN)
     first = [protocol.partition(":")[0] for protocol, _, _ in found]
     numbers = [
         f" {first[: place + 1].count(word)}" if first.count(word) > 1 else "" for place, word in enumerate(first)

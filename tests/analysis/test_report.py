@@ -100,8 +100,19 @@ def test_the_state_of_each_run(html: str) -> None:
 
 def test_figures_stand_with_interval_n_and_baseline(html: str) -> None:
     text = Page(html).text
-    assert "43.2 (38.9 to 47.6)n = 500, before 12.3" in text
-    assert "not measured" in text
+    assert text.count("43.2 (38.9 to 47.6)n = 500, before 12.3") == 2
+    assert "not measured" not in text
+
+
+def test_figures_of_one_protocol_and_set_of_images_stand_together(tmp_path) -> None:
+    folders = [
+        make_run(tmp_path / "one", small("tiny64_byol")),
+        make_run(tmp_path / "two", small("tiny64_byol"), protocol="knn:k200-t0.07"),
+    ]
+    page = made(folders, tmp_path / "report.html")
+    text = page.text.split("Metrics")[2].split("Views")[0]
+    assert text.index("knn:k20-t0.07") < text.index("not measured") < text.index("knn:k200-t0.07")
+    assert text.count("not measured") == 2
 
 
 def test_recipes_between_the_runs_and_against_their_bases(html: str) -> None:
