@@ -13,6 +13,7 @@ import typer
 from ladder_hub.cli import models, report, training
 from ladder_hub.cli.analyse import analyse
 from ladder_hub.cli.evaluate import evaluate
+from ladder_hub.cli.ledger import ledger
 from ladder_hub.cli.sweep import sweep
 from ladder_hub.errors import RunError, UserError
 
@@ -34,6 +35,7 @@ _VERBS: dict[str, Callable[..., Any]] = {
     "report": report.report,
     "gallery": report.gallery,
     "list": models.list_,
+    "ledger": ledger,
     "info": models.info,
     "import": models.import_,
     "export": models.export,

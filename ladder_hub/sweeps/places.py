@@ -3,9 +3,11 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ladder_hub.documents import without_controls
+from ladder_hub.documents import read_json, without_controls
 from ladder_hub.models import read_config
+from ladder_hub.registry import ModelError
 
 UNTRAINED = "untrained"
 _TAIL = 4096  # bytes of a log
@@ -42,6 +44,18 @@ class Place:
         if not (self.run / "artifact" / "config.json").is_file():
             return None
         return str(read_config(self.run / "artifact")["ladder_hub"].get("digest"))
+
+    def provenance(self) -> dict[str, Any]:
+        """Where the finished run's weights come from.
+
+        Raises:
+            ModelError: the file is damaged.
+        """
+        facts = read_json(self.run / "artifact" / "provenance.json", ModelError)
+        needed: dict[str, Any] = {"wall_seconds": (int, float), "samples_seen": int, "device": str, "processes": int}
+        if not isinstance(facts, dict) or not all(isinstance(facts.get(key), kind) for key, kind in needed.items()):
+            raise ModelError(f"{self.run}/artifact/provenance.json lacks one of {', '.join(needed)}")
+        return facts
 
 
 def places(cell: Path) -> list[Place]:

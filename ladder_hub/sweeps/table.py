@@ -3,7 +3,7 @@
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,19 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a finished run took."""
+
+    seed: int
+    samples: int
+    """Images seen, each in two views."""
+    hours: float
+    """Wall time of all its parts."""
+    device: str
+    processes: int
+
+
+@dataclass(frozen=True)
 class Row:
     """A cell of the grid, or an untrained network."""
 
@@ -57,6 +70,8 @@ class Row:
     """Of finished runs; of the floor: those that were measured."""
     values: dict[Column, Value]
     printed: paper.Row | None = None
+    costs: tuple[Cost, ...] = ()
+    """Of the finished runs."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +103,7 @@ class Table:
         found = [v and {"mean": v.mean, "std": v.std, "n": len(v.by_seed), "by_seed": v.by_seed} for v in values]
         printed = row.printed and {"epochs": row.printed.epochs, "percent": row.printed.figures}
         facts = {"name": row.name, "label": row.label, "epochs": row.epochs, "seeds": list(row.seeds)}
-        return {**facts, "figures": found, "paper": printed}
+        return {**facts, "figures": found, "paper": printed, "runs": [asdict(cost) for cost in row.costs]}
 
 
 def read_table(sweep: Sweep, out: Path) -> Table:
@@ -120,10 +135,21 @@ def _cell(sweep: Sweep, cell: Cell, found: Sequence[Place]) -> Row:
         raise UserError(
             f"{finished[0].cell}: the runs of seeds {seeds} are of unlike recipes; a mean would say nothing"
         )
-    epochs = recipes[0].epochs if recipes else None
     return Row(
-        cell.name, cell.label, epochs, tuple(place.seed for place in finished), _values(finished), sweep.printed(cell)
+        cell.name,
+        cell.label,
+        recipes[0].epochs if recipes else None,
+        tuple(place.seed for place in finished),
+        _values(finished),
+        sweep.printed(cell),
+        tuple(_cost(place) for place in finished),
     )
+
+
+def _cost(place: Place) -> Cost:
+    facts = place.provenance()
+    hours = round(facts["wall_seconds"] / 3600, 3)
+    return Cost(place.seed, facts["samples_seen"], hours, facts["device"], facts["processes"])
 
 
 def _values(found: Sequence[Place]) -> dict[Column, Value]:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from artifact_factory import FINGERPRINT, VAL
+from artifact_factory import FINGERPRINT, PROVENANCE, VAL
 
 from ladder_hub.recipe import Recipe
 from ladder_hub.sweeps.evaluations import Evaluation, Figures
@@ -21,6 +21,7 @@ def leave_run(place: Place, recipe: Recipe, digest: str = "ab") -> None:
     ours = {"digest": digest, "recipe_fingerprint": recipe.fingerprint()}
     config = {"architecture": recipe.model.backbone, "ladder_hub": ours}
     (place.run / "artifact" / "config.json").write_text(json.dumps(config))
+    (place.run / "artifact" / "provenance.json").write_text(json.dumps(PROVENANCE | {"processes": 1}))
 
 
 def leave_figures(place: Place, values: dict[str, float], *, weights: str = "ab", by: Evaluation = KNN, **more) -> None:

@@ -1,0 +1,28 @@
+"""`ledger`: the paper's figures, others' and ours, recipe by recipe."""
+
+import json
+
+import typer
+
+from ladder_hub.cli.tables import show
+from ladder_hub.cli.words import AsJson
+
+
+def ledger(as_json: AsJson = False) -> None:
+    """What each recipe should reach (the paper), what others have reached, what our own runs did; in percent."""
+    from ladder_hub.ledger import ledger_dict, read_ledger
+
+    entries = read_ledger()
+    if as_json:
+        typer.echo(json.dumps(ledger_dict(entries), indent=2))
+        return
+    rows: list[tuple[str, ...]] = []
+    for entry in entries:
+        others = [f"{_figures(other.figures)} ({other.setting})" for other in entry.others]
+        rows.append((entry.recipe, _figures(entry.paper), others[0] if others else "", entry.status))
+        rows += [("", "", other, "") for other in others[1:]]
+    show(["recipe", "the paper's", "others'", "ours"], rows)
+
+
+def _figures(figures: dict[str, float]) -> str:
+    return ", ".join(f"{task} {value:g}" for task, value in figures.items())

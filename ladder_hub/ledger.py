@@ -1,0 +1,141 @@
+"""The ledger, `zoo/ledger.toml`: what each recipe should reach, what others have reached, what our own runs did."""
+
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from ladder_hub import paper
+from ladder_hub._shipped import shipped
+from ladder_hub.documents import read_json, read_text
+from ladder_hub.errors import UserError
+from ladder_hub.settings import Section, validated
+
+Status = Literal["reproduced", "partial", "not run"]
+Figures = dict[str, Annotated[float, Field(gt=0, lt=100)]]
+# One setting stands in several of the paper's tables: Table 1 first, what is not there from the others.
+_TABLES = (1, 2, 4)
+
+
+class LedgerError(UserError):
+    """A ledger that doesn't hold together."""
+
+
+class Other(Section):
+    """A public figure of somebody else's for the same method."""
+
+    source: str
+    setting: str
+    figures: Figures
+    """{task of zoo/paper.toml: percent}."""
+
+
+class Run(Section):
+    """Runs of ours: a row of a sweep's table.json."""
+
+    sweep: str
+    """The file's name under zoo/runs/."""
+    row: str
+    """The cell."""
+    setting: str
+    """Network, images, budget."""
+
+
+class Entry(Section):
+    """A recipe."""
+
+    recipe: str
+    status: Status
+    note: str = ""
+    others: tuple[Other, ...] = ()
+    runs: tuple[Run, ...] = ()
+
+    @property
+    def paper(self) -> Figures:
+        """{task: percent} of the paper's rows of the same method and length; none where it prints none."""
+        printed = (row for table in _TABLES for row in paper.rows(table))
+        rows = [row for row in printed if f"{row.method}_{row.epochs}e" == self.recipe]
+        found = {task: value for row in reversed(rows) for task, value in row.figures.items()}
+        return {task: found[task] for task in paper.tasks() if task in found}
+
+
+class Ledger(Section):
+    """The file."""
+
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What runs of ours reached."""
+
+    setting: str
+    figures: dict[str, tuple[float, float | None, int]]
+    """{protocol, stage and metric: mean, standard deviation over seeds (None of one), seeds}; percent."""
+    hours: tuple[float, ...]
+    """Wall time of each run."""
+    device: str
+
+
+def read_ledger(folder: Path | None = None) -> tuple[Entry, ...]:
+    """Every entry, in the file's order.
+
+    Args:
+        folder: None: the zoo that ladder-hub ships.
+
+    Raises:
+        LedgerError: it is no TOML, a recipe stands twice, or a status does not fit its runs.
+        SettingError: a key is unknown or can't have its value.
+    """
+    path = (folder or shipped("zoo")) / "ledger.toml"
+    try:
+        keys = tomllib.loads(read_text(path, LedgerError))
+    except tomllib.TOMLDecodeError as error:
+        raise LedgerError(f"{path}: {error}") from None
+    entries = validated(Ledger, keys, where=str(path)).entries
+    if len({entry.recipe for entry in entries}) < len(entries):
+        raise LedgerError(f"{path}: a recipe stands twice")
+    for entry in entries:
+        if (entry.status == "not run") == bool(entry.runs):
+            raise LedgerError(f"{path}: {entry.recipe} is {entry.status!r} with {len(entry.runs)} runs")
+    return entries
+
+
+def measured(run: Run, folder: Path | None = None) -> Measured:
+    """The figures of runs of ours.
+
+    Raises:
+        LedgerError: there is no such file or row.
+    """
+    path = (folder or shipped("zoo")) / "runs" / run.sweep
+    table: Any = read_json(path, LedgerError)
+    rows = [row for row in table["rows"] if row["name"] == run.row]
+    if len(rows) != 1:
+        raise LedgerError(f"{path}: {len(rows)} rows are called {run.row}, not 1")
+    figures = {
+        " ".join((column["protocol"], column["stage"], column["metric"], _images(column["data"]))): (
+            100 * value["mean"],
+            None if value["std"] is None else 100 * value["std"],
+            value["n"],
+        )
+        for column, value in zip(table["columns"], rows[0]["figures"], strict=True)
+        if value
+    }
+    costs = rows[0]["runs"]
+    devices = ", ".join(sorted({cost["device"] for cost in costs}))
+    return Measured(run.setting, figures, tuple(cost["hours"] for cost in costs), devices)
+
+
+def ledger_dict(entries: tuple[Entry, ...]) -> list[dict[str, Any]]:
+    """For JSON: the entries with the paper's figures and those of our runs."""
+    return [
+        {**json.loads(entry.model_dump_json()), "paper": entry.paper, "ours": [vars(measured(r)) for r in entry.runs]}
+        for entry in entries
+    ]
+
+
+def _images(data: dict[str, Any]) -> str:
+    return f"on {data['val']['name']}"
