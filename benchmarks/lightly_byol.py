@@ -1,6 +1,6 @@
 """BYOL as lightly trains it, as a check from outside: `python benchmarks/lightly_byol.py data.train=IMAGES out=FILE`.
 
-Network, budget, learning rate, momentum and least crop are those of a recipe, tiny64_byol with any `key=value`. All that
+Network, budget, learning rate, momentum and least crop are those of tiny64_byol with any `key=value`. All that
 trains is lightly's: augmentation (Pillow), heads, loss, LARS, schedules, moving average, as in its ImageNet benchmark.
 `ladder-hub import FILE from=timm arch=NETWORK image_size=64 crop_pct=1.0 out=FOLDER` makes an artifact of the result.
 """
