@@ -61,6 +61,18 @@ def validated(schema: type[Schema], keys: dict[str, Any], *, where: str = "") ->
         raise SettingError(_explain(error, _known_keys(schema), where)) from None
 
 
+def settings_from(schema: type[Schema], overrides: Sequence[str]) -> Schema:
+    """A verb's settings: the defaults, and `key=value` over them.
+
+    Raises:
+        SettingError: as `apply_override` and `validated`.
+    """
+    keys: dict[str, Any] = {}
+    for override in overrides:
+        apply_override(keys, override, schema)
+    return validated(schema, keys)
+
+
 def apply_override(keys: dict[str, Any], override: str, schema: type[Section]) -> None:
     """Set one `key=value` in a nested dict; the value is TOML, and what is not TOML is a bare word.
 

@@ -28,7 +28,7 @@ from ladder_hub.errors import UserError
 from ladder_hub.progress import Display
 from ladder_hub.recipe import Recipe
 from ladder_hub.runtime.log import read_log
-from ladder_hub.settings import Section, apply_override, validated
+from ladder_hub.settings import Section, settings_from
 
 
 class CollapseSettings(Section):
@@ -57,10 +57,7 @@ def analyse_collapse(
     Raises:
         UserError: an unknown key, no images, no such run, a damaged checkpoint.
     """
-    keys: dict[str, Any] = {}
-    for override in overrides:
-        apply_override(keys, override, CollapseSettings)
-    settings = validated(CollapseSettings, keys)
+    settings = settings_from(CollapseSettings, overrides)
     if not runs:
         raise UserError("analyse collapse takes at least one RUN")
     recipes = [recipe_of(run) for run in runs]

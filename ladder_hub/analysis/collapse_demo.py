@@ -6,7 +6,7 @@ weights and sees the same views; all stages are read as they go.
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -25,7 +25,7 @@ from ladder_hub.device import pick_device, seed_everything
 from ladder_hub.progress import Display
 from ladder_hub.recipe import load_recipe
 from ladder_hub.runtime.distributed import World
-from ladder_hub.settings import Section, apply_override, validated
+from ladder_hub.settings import Section, settings_from
 from ladder_hub.siamese.levels import Stage
 from ladder_hub.training.inputs import to_device, two_views
 from ladder_hub.training.layout import Layout
@@ -60,10 +60,7 @@ def demonstrate_collapse(overrides: Sequence[str] = (), *, console: Console | No
     Raises:
         UserError: an unknown key, or a value that its key can't have.
     """
-    keys: dict[str, Any] = {}
-    for override in overrides:
-        apply_override(keys, override, DemoSettings)
-    settings = validated(DemoSettings, keys)
+    settings = settings_from(DemoSettings, overrides)
     device = pick_device(settings.device)
     images = _images(settings).to(device)
     with Display(console or Console(file=sys.stderr)) as display:

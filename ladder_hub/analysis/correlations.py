@@ -16,7 +16,7 @@ from pydantic import Field
 from ladder_hub.analysis.correlations_table import Table, file_table, paper_table, zoo_table
 from ladder_hub.analysis.pearson import Correlation, pearson
 from ladder_hub.errors import UserError
-from ladder_hub.settings import Section, apply_override, validated
+from ladder_hub.settings import Section, settings_from
 
 
 class CorrelationSettings(Section):
@@ -87,10 +87,7 @@ def analyse_correlations(files: Sequence[str] = (), overrides: Sequence[str] = (
     Raises:
         UserError: several sources are asked for, the table isn't there or isn't one, or it has one task.
     """
-    keys: dict[str, Any] = {}
-    for override in overrides:
-        apply_override(keys, override, CorrelationSettings)
-    settings = validated(CorrelationSettings, keys)
+    settings = settings_from(CorrelationSettings, overrides)
     if len(files) + settings.zoo + (settings.table is not None) > 1:
         raise UserError("analyse correlations takes one of FILE, table=N and zoo=true")
     if files:

@@ -6,7 +6,7 @@ in eval mode: absolute values, summed over channels. Shapes: n images, (C, h, w)
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from ladder_hub.data.views import Batch
 from ladder_hub.device import pick_device
 from ladder_hub.errors import UserError
 from ladder_hub.progress import Display
-from ladder_hub.settings import Section, apply_override, validated
+from ladder_hub.settings import Section, settings_from
 from ladder_hub.siamese.learner import Learner, head_name
 from ladder_hub.siamese.levels import Level, Stage
 from ladder_hub.training.inputs import chosen_views, to_device
@@ -64,10 +64,7 @@ def analyse_gradients(run: str, overrides: Sequence[str] = (), *, console: Conso
     Raises:
         UserError: an unknown key, a run without heads or without a level above `lower`, images that can't be had.
     """
-    keys: dict[str, Any] = {}
-    for override in overrides:
-        apply_override(keys, override, GradientsSettings)
-    settings = validated(GradientsSettings, keys)
+    settings = settings_from(GradientsSettings, overrides)
     device = pick_device(settings.device)
     found = open_run(run)
     levels = levels_above(found, settings.lower)

@@ -24,7 +24,7 @@ from ladder_hub.errors import UserError
 from ladder_hub.progress import Display
 from ladder_hub.recipe import Recipe, load_recipe
 from ladder_hub.runtime.distributed import World
-from ladder_hub.settings import Section, apply_override, validated
+from ladder_hub.settings import Section, settings_from
 from ladder_hub.training.inputs import two_views
 from ladder_hub.training.layout import Layout
 
@@ -66,10 +66,7 @@ def analyse_views(
         UserError: an unknown key, no images, a model that can't be had.
         RunError: the images can't be decoded.
     """
-    keys: dict[str, Any] = {}
-    for override in overrides:
-        apply_override(keys, override, ViewsSettings)
-    settings = validated(ViewsSettings, keys)
+    settings = settings_from(ViewsSettings, overrides)
     if not models:
         raise UserError("analyse views takes at least one MODEL")
     world = World()

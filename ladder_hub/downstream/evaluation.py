@@ -20,7 +20,7 @@ from ladder_hub.downstream.record import keep
 from ladder_hub.downstream.subject import Subject, open_subject
 from ladder_hub.progress import Display
 from ladder_hub.runtime.distributed import World, open_world
-from ladder_hub.settings import Section, apply_override, validated
+from ladder_hub.settings import Section, settings_from
 
 Stage = Literal["res2", "res3", "res4", "res5", "all"]
 Count = Annotated[int, Field(ge=1)]
@@ -69,10 +69,7 @@ def eval_knn(
     Raises:
         UserError: an unknown key, data without labels, a model that can't be had.
     """
-    keys: dict[str, Any] = {}
-    for override in overrides:
-        apply_override(keys, override, KnnSettings)
-    settings = validated(KnnSettings, keys)
+    settings = settings_from(KnnSettings, overrides)
     with open_world(timeout=settings.timeout) as world:
         console = (console or Console(file=sys.stderr)) if world.is_first else Console(quiet=True)
         with Display(console) as display:

@@ -10,7 +10,7 @@ from ladder_hub.formats import FormatError
 from ladder_hub.formats.target import Exported, ExportSettings, Product
 from ladder_hub.formats.targets import detectron2, onnx, openmmlab, safetensors, torch_export, torchvision
 from ladder_hub.models import create_model
-from ladder_hub.settings import apply_override, nearest, validated
+from ladder_hub.settings import nearest, settings_from
 from ladder_hub.weights import write_whole
 
 TARGETS: dict[str, Callable[[Exported, Path, ExportSettings], Product]] = {
@@ -52,12 +52,9 @@ def export_model(model: str, target: str, overrides: Sequence[str]) -> ExportRep
     if target not in TARGETS:
         hint = nearest(target, list(TARGETS)) or f"; there are {', '.join(TARGETS)}"
         raise FormatError(f"to={plain(target)}: no such target{hint}")
-    keys: dict[str, Any] = {}
-    for override in overrides:
-        apply_override(keys, override, ExportSettings)
-    settings = validated(ExportSettings, keys)
+    settings = settings_from(ExportSettings, overrides)
     for key, targets in _ONLY.items():
-        if key in keys and target not in targets:
+        if key in settings.model_fields_set and target not in targets:
             raise FormatError(f"{key}= is for to={targets[0]}; to={target} has no use for it")
     out = Path(settings.out).expanduser()
     if not out.parent.is_dir():

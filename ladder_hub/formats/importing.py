@@ -18,7 +18,7 @@ from ladder_hub.formats import FormatError
 from ladder_hub.formats.architecture import architecture_of, completed
 from ladder_hub.formats.container import Checkpoint, read_checkpoint
 from ladder_hub.formats.recognise import AUTO, Split, readers, recognise, split
-from ladder_hub.settings import Section, apply_override, validated
+from ladder_hub.settings import Section, settings_from
 
 UNKNOWN = "unknown"
 _Channels = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]
@@ -96,10 +96,7 @@ def import_checkpoint(path: str | Path, overrides: Sequence[str], *, layout: str
         BackboneError: `arch` is no network of timm with a pyramid.
         SettingError: an unknown key or a value that doesn't fit.
     """
-    keys: dict[str, Any] = {}
-    for override in overrides:
-        apply_override(keys, override, ImportSettings)
-    settings = validated(ImportSettings, keys)
+    settings = settings_from(ImportSettings, overrides)
     folder = _free(Path(settings.out).expanduser(), overwrite=settings.overwrite)
     checkpoint = read_checkpoint(Path(path).expanduser())
     found = split(checkpoint, recognise(checkpoint, layout), settings.branch)

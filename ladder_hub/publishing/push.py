@@ -12,7 +12,7 @@ from ladder_hub.hub import endpoint
 from ladder_hub.publishing.files import artifact_files
 from ladder_hub.publishing.lint import Check, lint
 from ladder_hub.publishing.remote import Remote, Sent
-from ladder_hub.settings import Section, apply_override, validated
+from ladder_hub.settings import Section, settings_from
 
 Tell = Callable[[str], object]
 _NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
@@ -67,10 +67,7 @@ def push(folder: str | Path, repo_id: str, overrides: Sequence[str] = (), *, tel
         PushError: the lint has found something, the repository is public where `private=true`, or a tag would move.
         HubError: the Hub refuses, or can't be reached.
     """
-    keys: dict[str, object] = {}
-    for override in overrides:
-        apply_override(keys, override, PushSettings)
-    settings = validated(PushSettings, keys)
+    settings = settings_from(PushSettings, overrides)
     _check_names(repo_id, settings)
     artifact = read_artifact(Path(folder))
     if settings.data.license:

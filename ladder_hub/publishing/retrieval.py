@@ -10,7 +10,7 @@ from ladder_hub.location import is_zoo_name, resolve
 from ladder_hub.publishing.files import artifact_files
 from ladder_hub.receipt import verify_weights
 from ladder_hub.registry import find, list_models
-from ladder_hub.settings import Section, apply_override, validated
+from ladder_hub.settings import Section, settings_from
 
 
 class PullSettings(Section):
@@ -37,10 +37,7 @@ def retrieve(model: str | None, overrides: Sequence[str] = ()) -> dict[str, Path
     Raises:
         UserError: nothing to fetch, a model that can't be had, or a folder that is in the way.
     """
-    keys: dict[str, object] = {}
-    for override in overrides:
-        apply_override(keys, override, PullSettings)
-    settings = validated(PullSettings, keys)
+    settings = settings_from(PullSettings, overrides)
     if settings.all == (model is not None):
         raise UserError("pull takes one model (org/name, org/name@revision, a name of the zoo) or all=true")
     names = [model] if model is not None else list_models(pretrained=True)

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
-from ladder_hub.settings import Section, apply_override, validated
+from ladder_hub.settings import Section, settings_from
 from ladder_hub.sweeps.cells import Scale
 
 Count = Annotated[int, Field(ge=1)]
@@ -43,12 +43,7 @@ def read_settings(name: str, words: Sequence[str]) -> tuple[SweepSettings, Path,
     Raises:
         SettingError: a key of the sweep can't have its value.
     """
-    keys: dict[str, Any] = {}
-    overrides = []
-    for word in words:
-        if word.partition("=")[0] in SweepSettings.model_fields:
-            apply_override(keys, word, SweepSettings)
-        else:
-            overrides.append(word)
-    settings = validated(SweepSettings, keys)
+    own = [word for word in words if word.partition("=")[0] in SweepSettings.model_fields]
+    settings = settings_from(SweepSettings, own)
+    overrides = [word for word in words if word not in own]
     return settings, Path(settings.out).expanduser() if settings.out else Path("sweeps") / name, overrides

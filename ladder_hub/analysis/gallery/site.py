@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from xml.etree.ElementTree import Element
 
 from ladder_hub.analysis.gallery.model import Shown, ladder, read, sections
@@ -14,7 +13,7 @@ from ladder_hub.analysis.pages.page import is_made_by, render
 from ladder_hub.card import percent
 from ladder_hub.errors import UserError
 from ladder_hub.registry import entries
-from ladder_hub.settings import Section, apply_override, validated
+from ladder_hub.settings import Section, settings_from
 from ladder_hub.weights import write_whole
 
 MADE_BY = "ladder-hub gallery"
@@ -49,10 +48,7 @@ def gallery(overrides: Sequence[str] = ()) -> Site:
     Raises:
         UserError: an unknown key, a damaged file in the zoo, or a folder that is not a gallery's or can't be written.
     """
-    keys: dict[str, Any] = {}
-    for override in overrides:
-        apply_override(keys, override, GallerySettings)
-    out = validated(GallerySettings, keys).out
+    out = settings_from(GallerySettings, overrides).out
     folder = Path(out).expanduser()
     models = [read(entry) for entry in entries().values()]
     pages = {model.file: _page(model) for model in models} | {_INDEX: _table(models)}

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 from xml.etree.ElementTree import Element
 
 from rich.console import Console
@@ -26,7 +25,7 @@ from ladder_hub.analysis.report.stages import stage_readings
 from ladder_hub.analysis.report.views import sheets
 from ladder_hub.errors import RunError, UserError
 from ladder_hub.progress import Display
-from ladder_hub.settings import apply_override, validated
+from ladder_hub.settings import settings_from
 from ladder_hub.weights import write_whole
 
 MADE_BY = "ladder-hub report"
@@ -46,10 +45,7 @@ def report(folders: Sequence[str], overrides: Sequence[str] = (), *, console: Co
     Raises:
         UserError: a folder holds no run, the images asked for can't be opened, or `out` can't be written.
     """
-    keys: dict[str, Any] = {}
-    for override in overrides:
-        apply_override(keys, override, ReportSettings)
-    settings = validated(ReportSettings, keys)
+    settings = settings_from(ReportSettings, overrides)
     out = _place(settings.out)
     runs = open_runs(folders)
     html = _page(runs, settings, console or Console(file=sys.stderr))
