@@ -10,6 +10,7 @@ from torch import nn
 from ladder_hub.backbone import build_backbone
 from ladder_hub.data.photometric import IMAGENET_MEAN, IMAGENET_STD
 from ladder_hub.downstream.subject import open_subject
+from ladder_hub.models import resolve
 from ladder_hub.recipe import Recipe, load_recipe
 from ladder_hub.runtime.checkpoint import CheckpointError, load_checkpoint
 
@@ -30,10 +31,18 @@ class Network:
 
 
 def recipe_of(run: str) -> Recipe | None:
-    """The recipe of a run's folder; None where RUN is no run but a model."""
+    """The recipe of a run's folder; None where RUN is no run but a model.
+
+    Raises:
+        ModelError: it is neither.
+    """
     path = Path(run).expanduser() / "recipe.toml"
     # An artifact has a recipe too; its images are named without their folder.
-    return load_recipe(str(path)) if path.is_file() and not (path.parent / "model.safetensors").is_file() else None
+    if path.is_file() and not (path.parent / "model.safetensors").is_file():
+        return load_recipe(str(path))
+    if not run.startswith(("random:", "timm:")):
+        resolve(run)
+    return None
 
 
 def networks(run: str) -> Iterator[Network]:

@@ -121,6 +121,8 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     with pytest.raises(UserError, match="at least one RUN"):
         measure()
+    with pytest.raises(UserError, match="no folder runs/none"):
+        analyse_collapse(["runs/none"], console=QUIET)
     with pytest.raises(UserError, match="two are needed"):
         analyse_collapse([str(run)], ["data.images=shapes:1", "data.workers=0"], console=QUIET)
     with pytest.raises(UserError, match="did you mean data.images"):
