@@ -124,6 +124,7 @@ ROOMS: dict[str, set[str]] = {
         "documents",
         "downstream",
         "errors",
+        "ledger",
         "models",
         "paper",
         "plotting",

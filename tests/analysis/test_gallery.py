@@ -11,6 +11,7 @@ from ladder_hub import registry
 from ladder_hub.analysis.gallery.cards import rendered
 from ladder_hub.analysis.gallery.site import gallery
 from ladder_hub.errors import UserError
+from ladder_hub.ledger import read_ledger
 from ladder_hub.recipe import load_recipe
 
 RECIPE = load_recipe("tiny64_byol", ["model.backbone=test_resnet", "data.train=x"])
@@ -60,11 +61,20 @@ def zoo(tmp_path, monkeypatch) -> Path:
 
 def test_a_page_a_model_and_every_link_leads_somewhere(site: Path) -> None:
     found = pages(site)
-    assert found.keys() == {f"{name}.html" for name in registry.entries()} | {"index.html"}
+    assert found.keys() == {f"{name}.html" for name in registry.entries()} | {"index.html", "ledger.html"}
     for name, page in found.items():
         assert page.check() == [], name
         assert set(page.addresses) <= found.keys(), name
     assert set(found["index.html"].addresses) == found.keys() - {"index.html"}
+
+
+def test_the_ledger_has_every_entry_and_whose_each_figure_is(site: Path) -> None:
+    text = pages(site)["ledger.html"].text
+    for entry in read_ledger():
+        assert entry.recipe in text
+        assert all(other.source in text for other in entry.others)
+    assert "ImageNet linear, top-1 71.7" in text
+    assert "VOC 2012 segmentation, mIoU 67.16" in text
 
 
 def test_a_model_without_weights_says_what_trains_it(site: Path) -> None:
@@ -116,7 +126,9 @@ def test_a_former_gallery_is_renewed_and_foreign_files_stay(zoo, tmp_path) -> No
     index = (zoo / "index.toml").read_text()
     (zoo / "index.toml").write_text(index[index.index('["b_r18.x"]') :])
     gallery([f"out={site}"])
-    assert {path.name for path in site.iterdir()} == {"CNAME", "notes.html", "index.html", "b_r18.x.html"}
+    assert {path.name for path in site.iterdir()} == {
+        *("CNAME", "notes.html", "index.html", "ledger.html", "b_r18.x.html")
+    }
     assert (site / "notes.html").read_text() == "<!doctype html>mine"
 
 

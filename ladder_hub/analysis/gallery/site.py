@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+from ladder_hub.analysis.gallery import ledger
 from ladder_hub.analysis.gallery.model import Shown, ladder, read, sections
 from ladder_hub.analysis.pages.markup import Part, table, tag
 from ladder_hub.analysis.pages.page import is_made_by, render
 from ladder_hub.card import percent
 from ladder_hub.errors import UserError
+from ladder_hub.ledger import read_ledger
 from ladder_hub.registry import entries
 from ladder_hub.settings import Section, settings_from
 from ladder_hub.weights import write_whole
 
 MADE_BY = "ladder-hub gallery"
-_INDEX = "index.html"
+_INDEX, _LEDGER = "index.html", "ledger.html"
 
 
 class GallerySettings(Section):
@@ -51,7 +53,7 @@ def gallery(overrides: Sequence[str] = ()) -> Site:
     out = settings_from(GallerySettings, overrides).out
     folder = Path(out).expanduser()
     models = [read(entry) for entry in entries().values()]
-    pages = {model.file: _page(model) for model in models} | {_INDEX: _table(models)}
+    pages = {model.file: _page(model) for model in models} | {_LEDGER: _ledger(), _INDEX: _table(models)}
     try:
         _check(folder, pages)
         _write(folder, pages)
@@ -99,6 +101,10 @@ def _page(model: Shown) -> str:
     return render(model.entry.name, *sections(model), made_by=MADE_BY, contents=links)
 
 
+def _ledger() -> str:
+    return render("The ledger", *ledger.sections(read_ledger()), made_by=MADE_BY, contents=[(_INDEX, "All models")])
+
+
 def _table(models: Sequence[Shown]) -> str:
     columns: list[Part] = ["model", "network", "method", "epochs", "ladder", "measured", "%", "n", "weights"]
     rows = [_row(model) for model in models]
@@ -106,7 +112,8 @@ def _table(models: Sequence[Shown]) -> str:
     caption = f"{len(models)} models; {there} with weights. A heading's button sorts by its column."
     words = tag("p", "Backbones trained without labels, with a loss on every stage that the ladder names.")
     sortable = table(caption, columns, rows, id_="models")
-    return render("The zoo of ladder-hub", words, sortable, made_by=MADE_BY, script="sort.js")
+    links = [(_LEDGER, "The ledger")]
+    return render("The zoo of ladder-hub", words, sortable, made_by=MADE_BY, contents=links, script="sort.js")
 
 
 def _row(model: Shown) -> list[Part]:
