@@ -56,7 +56,7 @@ def make_odd(path: Path, kind: str) -> None:
             path.write_bytes(b"\xff\xfe")
         case "huge":
             with path.open("wb") as file:
-                file.truncate(2**33)
+                file.truncate(2**31)  # sparse; a digest of it takes seconds
         case _:
             assert kind == "absent"
 
