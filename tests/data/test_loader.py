@@ -283,7 +283,9 @@ def started(program):
 
 
 def test_ctrl_c_reaches_the_main_process_only():
+    # Who is started in the background inherits that it is ignored; a terminal's process has Python's handler.
     process = started("""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             for batch in batches:
                 os.killpg(0, signal.SIGINT)
