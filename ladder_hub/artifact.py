@@ -7,7 +7,7 @@ break timm).
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,10 @@ import ladder_hub
 from ladder_hub.backbone import explicit_cfg, skeleton
 from ladder_hub.card import render_card
 from ladder_hub.curves import draw_curves
-from ladder_hub.documents import plain, read_json, read_text, shown
+from ladder_hub.documents import plain, read_json, read_text
 from ladder_hub.errors import UserError
 from ladder_hub.imported_card import render_imported_card
+from ladder_hub.metrics_file import Metric, merged, read_metrics
 from ladder_hub.models import read_config, resolve
 from ladder_hub.recipe import Recipe, load_recipe
 from ladder_hub.weights import (
@@ -34,7 +35,6 @@ from ladder_hub.weights import (
     write_whole,
 )
 
-Metric = dict[str, Any]
 _HEADS = "ladder_heads.safetensors"
 
 
@@ -99,7 +99,7 @@ def write_artifact(
         if heads:
             save_canonical(heads, new / _HEADS)
             config["ladder_hub"]["heads_sha256"] = file_sha256(new / _HEADS)
-        entries = _merged(_measured_before(folder, digest), new_metrics)
+        entries = merged(_measured_before(folder, digest), new_metrics)
         facts = {
             **provenance,
             "weights_sha256": sha256,
@@ -166,8 +166,8 @@ def read_artifact(folder: Path) -> Artifact:
         config=config,
         architecture=config["architecture"],
         weights=folder / "model.safetensors",
-        metrics=read_metrics(folder / "metrics.json"),
-        provenance=_read(folder / "provenance.json", dict),
+        metrics=read_metrics(folder / "metrics.json", ArtifactError),
+        provenance=_read_table(folder / "provenance.json"),
         recipe=read_text(recipe, ArtifactError) if recipe.is_file() else "",
     )
 
@@ -212,7 +212,7 @@ def add_metrics(folder: Path, entries: Sequence[Metric]) -> None:
             f"{artifact.folder}: no recipe.toml; figures are kept for models that ladder-hub trained or imported"
         )
     digest = artifact.config["ladder_hub"].get("digest")
-    metrics = _merged(artifact.metrics, [_owned(entry, digest, artifact.folder) for entry in entries])
+    metrics = merged(artifact.metrics, [_owned(entry, digest, artifact.folder) for entry in entries])
     card = _card(artifact, metrics)
     # The card shows nothing that metrics.json lacks, even when only the first of the two gets written.
     for name, text, loss in (
@@ -310,78 +310,20 @@ def _measured_before(folder: Path, digest: str) -> list[Metric]:
     try:
         if read_config(folder)["ladder_hub"].get("digest") != digest:
             return []
-        return [entry for entry in read_metrics(folder / "metrics.json") if entry["weights"] == digest]
+        return [entry for entry in read_metrics(folder / "metrics.json", ArtifactError) if entry["weights"] == digest]
     except (UserError, OSError, TypeError, KeyError):
         # None there, or a damaged one: that is no reason to lose the new one.
         return []
 
 
-def _merged(old: Sequence[Metric], new: Sequence[Metric]) -> list[Metric]:
-    return list({_key(entry): entry for entry in (*old, *new)}.values())
-
-
-def _key(entry: Metric) -> str:
-    parts = [entry.get(key) for key in ("protocol", "stage", "metric", "data", "weights")]
-    return json.dumps(parts, sort_keys=True)
-
-
-def _read(path: Path, kind: type) -> Any:
+def _read_table(path: Path) -> dict[str, Any]:
+    """Of a JSON file; nothing where there is none."""
     if not path.is_file():
-        return kind()
+        return {}
     value = read_json(path, ArtifactError)
-    if not isinstance(value, kind):
-        raise ArtifactError(f"{path}: a {'list' if kind is list else 'table'} was expected")
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path}: a table was expected")
     return value
-
-
-def read_metrics(path: Path) -> list[Metric]:
-    """The entries of a metrics.json; none where there is no such file.
-
-    Raises:
-        ArtifactError: it is damaged.
-    """
-    entries = _read(path, list)
-    for number, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            raise ArtifactError(f"{path}: entry {number} is no table")
-        for key, (fits, what) in _METRIC_KEYS.items():
-            if key not in entry and key in _OPTIONAL:
-                continue
-            if key not in entry or not fits(entry[key]):
-                raise ArtifactError(f"{path}: entry {number}: {key} is no {what}: {shown(entry.get(key))}")
-    return entries
-
-
-def _is_word(value: Any) -> bool:
-    return isinstance(value, str) and value.isprintable()
-
-
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-# What the card and the command line show of an entry; more may stand in it.
-_METRIC_KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "protocol": (_is_word, "text"),
-    "stage": (_is_word, "text"),
-    "metric": (_is_word, "text"),
-    "date": (_is_word, "text"),
-    "weights": (_is_word, "text"),
-    "value": (_is_share, "share from 0 to 1"),
-    "baseline": (lambda value: value is None or _is_share(value), "share from 0 to 1"),
-    "ci95": (
-        lambda value: value is None or (isinstance(value, list) and len(value) == 2 and all(map(_is_share, value))),
-        "pair of shares",
-    ),
-    "n": (_is_count, "count"),
-    "seeds": (_is_count, "count"),
-    "data": (lambda value: isinstance(value, dict) and "val" in value, "table with val"),
-}
-_OPTIONAL = {"baseline", "ci95", "seeds"}
 
 
 def _json(value: Any) -> str:

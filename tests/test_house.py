@@ -42,6 +42,7 @@ ROOMS: dict[str, set[str]] = {
     # publishing
     "plotting": set(),
     "curves": {"plotting"},
+    "metrics_file": {"documents", "errors"},
     "card": {"__init__", "backbone", "documents", "recipe"},
     "imported_card": {"card", "documents"},
     "artifact": {
@@ -52,6 +53,7 @@ ROOMS: dict[str, set[str]] = {
         "documents",
         "errors",
         "imported_card",
+        "metrics_file",
         "models",
         "recipe",
         "weights",
@@ -125,6 +127,7 @@ ROOMS: dict[str, set[str]] = {
         "downstream",
         "errors",
         "ledger",
+        "metrics_file",
         "models",
         "paper",
         "plotting",

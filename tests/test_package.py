@@ -31,8 +31,10 @@ def wheel(tmp_path_factory) -> Path:
 def test_the_wheel_holds_recipes_zoo_types_and_no_data(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     recipes = list((REPOSITORY / "recipes").rglob("*.toml"))
-    assert sum(name.startswith("ladder_hub/recipes/") for name in names) == len(recipes)
-    assert {"ladder_hub/zoo/index.toml", "ladder_hub/py.typed"} <= set(names)
+    assert sum(name.startswith("ladder_hub/recipes/") and name.endswith(".toml") for name in names) == len(recipes)
+    assert {f"ladder_hub/zoo/{name}.toml" for name in ("index", "ledger", "paper")} <= set(names)
+    assert {f"ladder_hub/analysis/pages/{name}" for name in ("page.css", "sort.js", "theme.js")} <= set(names)
+    assert "ladder_hub/py.typed" in names
     assert all(name.startswith("ladder_hub") for name in names)
     assert max(zipfile.ZipFile(wheel).infolist(), key=lambda item: item.file_size).file_size < 200_000
 

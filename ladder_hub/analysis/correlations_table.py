@@ -10,10 +10,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ladder_hub import paper
-from ladder_hub.artifact import read_metrics
+from ladder_hub.artifact import ArtifactError
 from ladder_hub.card import data_name
 from ladder_hub.documents import plain, read_text, shown
 from ladder_hub.errors import UserError
+from ladder_hub.metrics_file import read_metrics
 from ladder_hub.registry import entries
 from ladder_hub.settings import Section, validated
 
@@ -162,7 +163,7 @@ def _unique(rows: Sequence[tuple[str, dict[str, float]]], path: Path) -> dict[st
 
 
 def _measured(path: Path) -> dict[str, float]:
-    return {_task(entry): 100 * float(entry["value"]) for entry in read_metrics(path)}
+    return {_task(entry): 100 * float(entry["value"]) for entry in read_metrics(path, ArtifactError)}
 
 
 def _task(entry: Mapping[str, Any]) -> str:

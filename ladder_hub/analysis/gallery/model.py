@@ -8,9 +8,10 @@ from xml.etree.ElementTree import Element
 from ladder_hub import paper
 from ladder_hub.analysis.gallery.cards import rendered
 from ladder_hub.analysis.pages.markup import Part, note, section, table, tag
-from ladder_hub.artifact import read_metrics
+from ladder_hub.artifact import ArtifactError
 from ladder_hub.card import data_name, percent
 from ladder_hub.documents import read_text
+from ladder_hub.metrics_file import read_metrics
 from ladder_hub.recipe import Recipe, load_recipe
 from ladder_hub.registry import DEFAULT_TAG, Entry, ModelError
 
@@ -49,7 +50,7 @@ def read(entry: Entry) -> Shown:
     if entry.status == "recipe only":
         return Shown(entry, recipe, (), "")
     card = read_text(entry.folder / "README.md", ModelError)
-    return Shown(entry, recipe, read_metrics(entry.folder / "metrics.json"), card)
+    return Shown(entry, recipe, read_metrics(entry.folder / "metrics.json", ArtifactError), card)
 
 
 def sections(model: Shown) -> list[Element]:
