@@ -226,8 +226,12 @@ def add_metrics(folder: Path, entries: Sequence[Metric]) -> None:
             raise ArtifactError(f"{artifact.folder / name} can't be written ({reason}); {loss}") from None
 
 
-def state_data_license(folder: Path, license: str) -> None:
-    """Write the licence of the training images into an artifact's recipe and onto its card.
+def restate(folder: Path, keys: Mapping[str, str]) -> None:
+    """Write what decides no number into an artifact's recipe and onto its card.
+
+    Args:
+        folder: Of an artifact, or of the run it lies in.
+        keys: {key of the recipe: text}: `name`, `description`, `data.license`.
 
     Raises:
         ArtifactError: the folder is damaged, was not trained by ladder-hub, or can't be written.
@@ -236,11 +240,12 @@ def state_data_license(folder: Path, license: str) -> None:
     path = artifact.folder / "recipe.toml"
     if not artifact.recipe:
         raise ArtifactError(
-            f"{artifact.folder}: no recipe.toml; what an imported model learnt from is not ours to license"
+            f"{artifact.folder}: no recipe.toml; its name and the licence of its images are not ours to state"
         )
-    recipe = load_recipe(str(path), [f"data.license={json.dumps(license)}"])
-    facts: dict[str, Any] = {"config": artifact.config, "provenance": artifact.provenance, "metrics": artifact.metrics}
-    for name, text in (("recipe.toml", recipe.to_toml()), ("README.md", render_card(recipe=recipe, **facts))):
+    recipe = load_recipe(str(path), [f"{key}={json.dumps(text)}" for key, text in keys.items()])
+    config = {**artifact.config, "ladder_hub": {**artifact.config["ladder_hub"], "recipe": recipe.name}}
+    card = render_card(recipe=recipe, config=config, provenance=artifact.provenance, metrics=artifact.metrics)
+    for name, text in (("recipe.toml", recipe.to_toml()), ("config.json", _json(config)), ("README.md", card)):
         try:
             write_whole(artifact.folder / name, [text.encode()])
         except OSError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ladder_hub.config import WEIGHTS
 from ladder_hub.documents import plain
-from ladder_hub.registry import DEFAULT_TAG, Entry, ModelError, entries, find, list_models
+from ladder_hub.registry import Entry, ModelError, find, is_name, list_models
 
 _PICKLES = {".pth", ".pt", ".bin", ".pkl", ".pickle", ".ckpt", ".tar"}
 
@@ -44,7 +44,7 @@ def is_zoo_name(name: str | os.PathLike[str]) -> bool:
     """Whether `create_model` takes `name` for one of the zoo's; a `Path` never is one."""
     if isinstance(name, os.PathLike):
         return False
-    if {name, f"{name}.{DEFAULT_TAG}"} & entries().keys():
+    if is_name(name):
         return True
     return not any(mark in name for mark in "/\\:") and not os.path.lexists(name)
 

@@ -1,6 +1,6 @@
 """The model zoo's table, `zoo/index.toml`: which names exist, what trains them, which have weights.
 
-Answers without torch and timm. A model is `name.tag`; the plain name means the tag `in1k_200e`.
+Answers without torch and timm. A model is `name.tag`; the plain name means the tag `in1k_200e`, or the only one.
 """
 
 import difflib
@@ -85,6 +85,11 @@ def list_models(filter: str = "*", *, pretrained: bool = False) -> list[str]:
     return sorted({name for name in names if found[name].published or not pretrained}, key=_natural)
 
 
+def is_name(name: str) -> bool:
+    """Whether a model of the zoo is called so, with its tag or without."""
+    return any(name in (full, full.partition(".")[0]) for full in entries())
+
+
 def find(name: str) -> Entry:
     """The entry of `name` or `name.tag`.
 
@@ -92,11 +97,12 @@ def find(name: str) -> Entry:
         ModelError: no such model; the message names the nearest.
     """
     found = entries()
-    full = name if "." in name else f"{name}.{DEFAULT_TAG}"
-    if full in found:
-        return found[full]
-    plain, _, tag = name.partition(".")
+    plain, dot, tag = name.partition(".")
     tags = [other.partition(".")[2] for other in found if other.startswith(f"{plain}.")]
+    if not dot:
+        tag = tags[0] if len(tags) == 1 else DEFAULT_TAG
+    if tag in tags:
+        return found[f"{plain}.{tag}"]
     if tags:
         raise ModelError(f"{plain} has no tag {shown(tag)}; it has {', '.join(tags)}")
     known = sorted({other.partition(".")[0] for other in found}, key=_natural)

@@ -118,6 +118,7 @@ ROOMS: dict[str, set[str]] = {
     },
     # looking inside
     "analysis": {
+        "_shipped",
         "artifact",
         "backbone",
         "card",

@@ -56,6 +56,17 @@ def student_two_sided(t: float, df: int) -> float:
     return max(0.0, 1 - 2 / math.pi * inside)
 
 
+def student_quantile(share: float, df: int) -> float:
+    """The t below which `share` (above 0.5, below 1) of Student's t with `df` degrees of freedom lies, by halving."""
+    low, high = 0.0, 1.0
+    while student_two_sided(high, df) > 2 * (1 - share):
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_two_sided(middle, df) > 2 * (1 - share) else (low, middle)
+    return high
+
+
 def _p_of(r: float, df: int) -> float:
     if abs(r) == 1:
         return 0.0

@@ -21,6 +21,8 @@ Figures = Annotated[
     list[str] | None, typer.Argument(metavar="[FILE] KEY=VALUE", help="A table of methods and tasks, and settings.")
 ]
 
+Table = Annotated[list[str] | None, typer.Argument(metavar="[TABLE.json] out=NAME", help="A table that sweep wrote.")]
+
 
 @analyse.command()
 def views(words: Models, as_json: AsJson = False) -> None:
@@ -110,6 +112,21 @@ def correlations(words: Figures = None, as_json: AsJson = False) -> None:
     out, keys = _out(keys)
     result = analyse_correlations(files, keys)
     _tell(result, draw_correlations, out, result.notes(), as_json=as_json)
+
+
+@analyse.command()
+def claims(words: Table = None, as_json: AsJson = False) -> None:
+    """Which of the paper's claims hold in a sweep's table.json (none: this project's own runs), with 95 % intervals.
+
+    out=NAME writes NAME.json, NAME.png and NAME.svg.
+    """
+    from ladder_hub.analysis.claims import analyse_claims
+    from ladder_hub.analysis.claims_figure import draw_claims
+
+    files, keys = split(words or [])
+    out, others = _out(keys)
+    result = analyse_claims(files, others)
+    _tell(result, draw_claims, out, result.notes(), as_json=as_json)
 
 
 def _out(keys: list[str]) -> "tuple[Path | None, list[str]]":

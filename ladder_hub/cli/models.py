@@ -74,8 +74,8 @@ def push(
 ) -> None:
     """Publish an artifact, if nothing is wrong with it: private=true revision=BRANCH tag=v1 pr=true dry=true.
 
-    Exactly its files go, in one commit. data.license=ID states the licence of the training images on the card first;
-    dry=true looks and shows, and sends nothing.
+    Exactly its files go, in one commit. name=TEXT, description=TEXT and data.license=ID (of the training images) are
+    written onto the card first. dry=true looks and shows, and sends nothing.
     """
     from ladder_hub.publishing.push import push as publish
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ladder_hub.artifact import Artifact, read_artifact, state_data_license
+from ladder_hub.artifact import Artifact, read_artifact, restate
 from ladder_hub.card import percent
 from ladder_hub.errors import UserError
 from ladder_hub.hub import endpoint
@@ -27,12 +27,16 @@ class PushData(Section):
     """`[data]`."""
 
     license: str = ""
-    """Of the training images; written into the recipe and onto the card before anything else."""
+    """Of the training images."""
 
 
 class PushSettings(Section):
-    """What `push` takes."""
+    """What `push` takes. Name, description and licence of the images go into the recipe and onto the card at once."""
 
+    name: str = ""
+    """What the card calls the recipe; else what it was called when it ran."""
+    description: str = ""
+    """Its one line."""
     private: bool = False
     revision: str = "main"
     """Branch; made where there is none."""
@@ -70,8 +74,9 @@ def push(folder: str | Path, repo_id: str, overrides: Sequence[str] = (), *, tel
     settings = settings_from(PushSettings, overrides)
     _check_names(repo_id, settings)
     artifact = read_artifact(Path(folder))
-    if settings.data.license:
-        state_data_license(artifact.folder, settings.data.license)
+    stated = {"name": settings.name, "description": settings.description, "data.license": settings.data.license}
+    if any(stated.values()):
+        restate(artifact.folder, {key: text for key, text in stated.items() if text})
         artifact = read_artifact(artifact.folder)
     checks = lint(artifact.folder)
     problems = [problem for check in checks for problem in check.problems]

@@ -33,6 +33,8 @@ class Value:
     """A figure over seeds, 0..1."""
 
     by_seed: dict[int, float]
+    ci95: dict[int, tuple[float, float] | None]
+    """By seed: the interval from the finite validation set; None where none was computed."""
 
     @property
     def mean(self) -> float:
@@ -66,6 +68,8 @@ class Row:
     label: str
     epochs: int | None
     """Of its runs; None where none is finished."""
+    method: str | None
+    """What its runs' recipes call it; None where none is finished."""
     seeds: tuple[int, ...]
     """Of finished runs; of the floor: those that were measured."""
     values: dict[Column, Value]
@@ -100,9 +104,10 @@ class Table:
 
     def _row(self, row: Row) -> dict[str, Any]:
         values = [row.values.get(column) for column in self.columns]
-        found = [v and {"mean": v.mean, "std": v.std, "n": len(v.by_seed), "by_seed": v.by_seed} for v in values]
+        found = [v and {"mean": v.mean, "std": v.std, "n": len(v.by_seed), **asdict(v)} for v in values]
         printed = row.printed and {"epochs": row.printed.epochs, "percent": row.printed.figures}
-        facts = {"name": row.name, "label": row.label, "epochs": row.epochs, "seeds": list(row.seeds)}
+        facts: dict[str, Any] = {"name": row.name, "label": row.label, "epochs": row.epochs, "method": row.method}
+        facts["seeds"] = list(row.seeds)
         return {**facts, "figures": found, "paper": printed, "runs": [asdict(cost) for cost in row.costs]}
 
 
@@ -124,7 +129,7 @@ def read_table(sweep: Sweep, out: Path) -> Table:
 def _floor(folder: Path) -> Row:
     found = [place for place in places(folder) if place.figures()]
     label = folder.name.replace(f"{UNTRAINED}-", f"{UNTRAINED} ").replace("-", " ")
-    return Row(folder.name, label, None, tuple(place.seed for place in found), _values(found))
+    return Row(folder.name, label, None, None, tuple(place.seed for place in found), _values(found))
 
 
 def _cell(sweep: Sweep, cell: Cell, found: Sequence[Place]) -> Row:
@@ -139,6 +144,7 @@ def _cell(sweep: Sweep, cell: Cell, found: Sequence[Place]) -> Row:
         cell.name,
         cell.label,
         recipes[0].epochs if recipes else None,
+        recipes[0].method if recipes else None,
         tuple(place.seed for place in finished),
         _values(finished),
         sweep.printed(cell),
@@ -153,12 +159,13 @@ def _cost(place: Place) -> Cost:
 
 
 def _values(found: Sequence[Place]) -> dict[Column, Value]:
-    values: dict[Column, dict[int, float]] = {}
+    values: dict[Column, Value] = {}
     for place in found:
         for entry in _entries(place):
-            column = _column(entry)
-            values.setdefault(column, {})[place.seed] = float(entry["value"])
-    return {column: Value(by_seed) for column, by_seed in values.items()}
+            value = values.setdefault(_column(entry), Value({}, {}))
+            value.by_seed[place.seed] = float(entry["value"])
+            value.ci95[place.seed] = tuple(entry["ci95"]) if entry.get("ci95") else None
+    return values
 
 
 def _entries(place: Place) -> Iterator[Mapping[str, Any]]:

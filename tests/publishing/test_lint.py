@@ -8,7 +8,7 @@ import torch
 from artifact_factory import RECIPE, make_artifact, metric, trained_backbone
 from huggingface_hub import ModelCard
 
-from ladder_hub.artifact import read_artifact, state_data_license, write_imported
+from ladder_hub.artifact import read_artifact, restate, write_imported
 from ladder_hub.backbone import explicit_cfg
 from ladder_hub.publishing.lint import lint
 from ladder_hub.recipe import load_recipe
@@ -181,7 +181,7 @@ def test_the_licence_of_the_images_can_be_stated_afterwards(tmp_path):
     folder = make_artifact(tmp_path / "artifact", recipe=RECIPE, metrics=[])
     fingerprint = read_artifact(folder).config["ladder_hub"]["recipe_fingerprint"]
     assert problems(folder) == ["README.md: no licence of the training images is stated; state it: data.license=ID"]
-    state_data_license(folder, "cc-by-4.0")
+    restate(folder, {"data.license": "cc-by-4.0"})
     assert problems(folder) == []
     assert "| training images | cc-by-4.0 |" in (folder / "README.md").read_text()
     assert load_recipe(str(folder / "recipe.toml")).fingerprint() == fingerprint

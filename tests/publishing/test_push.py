@@ -105,6 +105,16 @@ def test_the_licence_of_the_images_can_be_stated_with_the_push(hub, ladder_hub, 
     assert b"| training images | cc-by-4.0 |" in hub.repository("org/mine").files()["README.md"]
 
 
+def test_the_card_may_have_another_name_than_the_run_and_nothing_else_changes(hub, ladder_hub, mine):
+    before = content(mine)
+    ladder_hub("push", mine, "org/mine", "name=mine_200e", "description=Small weights")
+    files = hub.repository("org/mine").files()
+    changed = {name for name, text in content(mine).items() if text != before[name]}
+    assert changed == {"README.md", "config.json", "recipe.toml"}
+    assert b"\n# mine_200e (test_resnet)\n\nSmall weights.\n" in files["README.md"]
+    assert load_recipe(str(mine / "recipe.toml")).fingerprint() == RECIPE.fingerprint()
+
+
 def test_private_a_branch_a_tag_and_a_pull_request(hub, ladder_hub, mine):
     ladder_hub("push", mine, "org/mine", "private=true", "revision=next", "tag=v1")
     repository = hub.repository("org/mine")

@@ -13,7 +13,7 @@ from ladder_hub.card import data_name, percent
 from ladder_hub.documents import read_text
 from ladder_hub.metrics_file import read_metrics
 from ladder_hub.recipe import Recipe, load_recipe
-from ladder_hub.registry import DEFAULT_TAG, Entry, ModelError
+from ladder_hub.registry import Entry, ModelError, find
 
 _TABLES = (1, 2, 4)  # 5 and 6 are of other ladders, and 7 says no length
 HUB = "https://huggingface.co"
@@ -96,12 +96,14 @@ def _facts(model: Shown) -> Element:
 
 
 def _load(entry: Entry) -> list[Element]:
-    known, tagged = entry.name.removesuffix(f".{DEFAULT_TAG}"), entry.name.endswith(f".{DEFAULT_TAG}")
+    name = entry.name.partition(".")[0]
+    plain = find(name).name == entry.name  # the name without its tag means this model
+    known = name if plain else entry.name
     repository = f"{entry.repository}@{entry.revision}" if entry.repository else "ORG/NAME"
     parts = [_code("With ladder-hub, verified before it is built", _OURS.replace("NAME", known))]
     if entry.repository or not entry.published:
         parts.append(_code("With timm alone", _TIMM.replace("REPOSITORY", repository)))
-    if tagged:
+    if plain:
         parts.append(_code("With torch.hub", _TORCH.replace("NAME", known)))
     if entry.published:
         return parts
