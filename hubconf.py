@@ -92,3 +92,51 @@ def ladder_dense_r18(pretrained=True, **kwargs):
         **kwargs: As for `ladder_hub.create_model`, e.g. `features_only=True`.
     """
     return _create("ladder_dense_r18", pretrained, kwargs)
+
+
+def byol_test_resnet(pretrained=True, **kwargs):
+    """A small ResNet (timm's test_resnet) trained by BYOL, one global loss on res5.
+
+    Tiny-ImageNet-100 at 64 pixels, 5 epochs; it measures methods and is of no use beside that.
+
+    Args:
+        pretrained: Load the weights, which lie in this repository. False: random weights.
+        **kwargs: As for `ladder_hub.create_model`, e.g. `features_only=True`.
+    """
+    return _create("byol_test_resnet", pretrained, kwargs)
+
+
+def dense_byol_test_resnet(pretrained=True, **kwargs):
+    """A small ResNet (timm's test_resnet) trained by DenseBYOL, dense and global loss on res5.
+
+    Tiny-ImageNet-100 at 64 pixels, 5 epochs; it measures methods and is of no use beside that.
+
+    Args:
+        pretrained: Load the weights, which lie in this repository. False: random weights.
+        **kwargs: As for `ladder_hub.create_model`, e.g. `features_only=True`.
+    """
+    return _create("dense_byol_test_resnet", pretrained, kwargs)
+
+
+def ladder_byol_test_resnet(pretrained=True, **kwargs):
+    """A small ResNet (timm's test_resnet) trained by Ladder-BYOL, a global loss on res2 to res5.
+
+    Tiny-ImageNet-100 at 64 pixels, 5 epochs; it measures methods and is of no use beside that.
+
+    Args:
+        pretrained: Load the weights, which lie in this repository. False: random weights.
+        **kwargs: As for `ladder_hub.create_model`, e.g. `features_only=True`.
+    """
+    return _create("ladder_byol_test_resnet", pretrained, kwargs)
+
+
+def ladder_dense_test_resnet(pretrained=True, **kwargs):
+    """A small ResNet (timm's test_resnet) trained by Ladder-DenseBYOL, dense below, global above.
+
+    Tiny-ImageNet-100 at 64 pixels, 5 epochs; it measures methods and is of no use beside that.
+
+    Args:
+        pretrained: Load the weights, which lie in this repository. False: random weights.
+        **kwargs: As for `ladder_hub.create_model`, e.g. `features_only=True`.
+    """
+    return _create("ladder_dense_test_resnet", pretrained, kwargs)

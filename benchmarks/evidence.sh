@@ -20,7 +20,7 @@ esac
 CELLS=${CELLS:-'["byol","dense_byol","gggg","ddgg","dddd"]'}
 evals="[\"knn stage=all k=20\", \"linear recipe=cached_100e\", \
 \"segment recipe=voc_small data.train=$voc/train.tar data.val=$voc/val.tar data.classes=21\", \
-\"detect recipe=nuclei epochs=3 optim.milestones=[2.0,2.75] data.train=$nuclei/instances_train.json \
+\"detect recipe=nuclei epochs=2 optim.milestones=[1.25,1.75] data.train=$nuclei/instances_train.json \
 data.val=$nuclei/instances_val.json data.images=$nuclei/images.tar\"]"
 # shellcheck disable=SC2086  # keys are words
 exec "$PYTHON" -m ladder_hub sweep table5 scale=tiny64 "cells=$CELLS" "seeds=[0,1]" "out=$out" "data.train=$tin/train-{000000..000005}.tar" \

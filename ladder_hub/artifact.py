@@ -35,7 +35,7 @@ from ladder_hub.weights import (
     write_whole,
 )
 
-_HEADS = "ladder_heads.safetensors"
+HEADS = "ladder_heads.safetensors"
 
 
 class ArtifactError(UserError):
@@ -97,8 +97,8 @@ def write_artifact(
         samples = provenance.get("samples_seen")
         config = _config(recipe, backbone, sha256=sha256, digest=digest, samples_seen=samples)
         if heads:
-            save_canonical(heads, new / _HEADS)
-            config["ladder_hub"]["heads_sha256"] = file_sha256(new / _HEADS)
+            save_canonical(heads, new / HEADS)
+            config["ladder_hub"]["heads_sha256"] = file_sha256(new / HEADS)
         entries = merged(_measured_before(folder, digest), new_metrics)
         facts = {
             **provenance,
@@ -185,7 +185,7 @@ def load_heads(folder: Path) -> dict[str, Tensor] | None:
         ArtifactError: another file than the one that was published.
         WeightsError: not a sound safetensors file.
     """
-    path = folder / _HEADS
+    path = folder / HEADS
     if not path.is_file():
         return None
     found = readable_sha256(path)

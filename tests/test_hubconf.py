@@ -58,7 +58,7 @@ def test_the_names_are_those_of_the_zoo(hubconf):
 def test_every_function_is_documented_and_takes_the_same(hubconf):
     for name, function in entry_points(hubconf).items():
         assert str(inspect.signature(function)) == "(pretrained=True, **kwargs)", name
-        network = {"r50": "ResNet-50", "r18": "ResNet-18"}[name.rpartition("_")[2]]
+        network = {"r50": "ResNet-50", "r18": "ResNet-18", "resnet": "A small ResNet"}[name.rpartition("_")[2]]
         assert function.__doc__.startswith(network), name
 
 
@@ -131,7 +131,7 @@ def test_the_served_zip_loads_lists_and_helps_without_the_package_installed(gith
     code = f"""{ONLY}
 torch.hub._git_archive_link = lambda *_: sys.argv[1]
 options = {{"trust_repo": True, "skip_validation": True}}
-assert len(torch.hub.list("org/ladder:main", verbose=False, **options)) == 9
+assert len(torch.hub.list("org/ladder:main", verbose=False, **options)) == 13
 assert "ImageNet-1k, 200 epochs" in torch.hub.help("org/ladder:main", "byol_r50", **options)
 def load(name, **more):
     return torch.hub.load("org/ladder:main", name, **options, **more)

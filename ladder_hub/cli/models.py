@@ -75,7 +75,8 @@ def push(
     """Publish an artifact, if nothing is wrong with it: private=true revision=BRANCH tag=v1 pr=true dry=true.
 
     Exactly its files go, in one commit. name=TEXT, description=TEXT and data.license=ID (of the training images) are
-    written onto the card first. dry=true looks and shows, and sends nothing.
+    written onto the card first. heads=false leaves the heads out, out=FOLDER keeps a copy of what goes. dry=true looks
+    and shows, and sends nothing.
     """
     from ladder_hub.publishing.push import push as publish
 

@@ -11,6 +11,7 @@ from ladder_hub.errors import UserError
 from ladder_hub.hub import endpoint
 from ladder_hub.publishing.files import artifact_files
 from ladder_hub.publishing.lint import Check, lint
+from ladder_hub.publishing.outgoing import outgoing
 from ladder_hub.publishing.remote import Remote, Sent
 from ladder_hub.settings import Section, settings_from
 
@@ -46,6 +47,10 @@ class PushSettings(Section):
     """Open a pull request instead of writing to the branch."""
     dry: bool = False
     """Look at everything, show what would be public, send nothing."""
+    heads: bool = True
+    """Projectors, predictors and target go along, for who wants to train on."""
+    out: str = ""
+    """A new folder that gets a copy of what goes out."""
     data: PushData = PushData()
 
 
@@ -78,6 +83,11 @@ def push(folder: str | Path, repo_id: str, overrides: Sequence[str] = (), *, tel
     if any(stated.values()):
         restate(artifact.folder, {key: text for key, text in stated.items() if text})
         artifact = read_artifact(artifact.folder)
+    with outgoing(artifact, heads=settings.heads, out=settings.out) as going:
+        return _published(going, repo_id, settings, tell)
+
+
+def _published(artifact: Artifact, repo_id: str, settings: PushSettings, tell: Tell) -> Pushed:
     checks = lint(artifact.folder)
     problems = [problem for check in checks for problem in check.problems]
     if problems:

@@ -115,6 +115,29 @@ def test_the_card_may_have_another_name_than_the_run_and_nothing_else_changes(hu
     assert load_recipe(str(mine / "recipe.toml")).fingerprint() == RECIPE.fingerprint()
 
 
+def test_without_heads_and_with_a_copy_of_what_goes_out(hub, ladder_hub, mine, tmp_path):
+    before = content(mine)
+    assert "ladder_heads.safetensors" in before
+    ladder_hub("push", mine, "org/mine", "heads=false", f"out={tmp_path / 'kept' / 'mine'}")
+    files = hub.repository("org/mine").files()
+    assert content(mine) == before
+    assert content(tmp_path / "kept" / "mine") == files
+    assert before.keys() - files.keys() == {"ladder_heads.safetensors"}
+    assert {name for name, text in files.items() if text != before[name]} == {"config.json"}
+    assert b"heads_sha256" in before["config.json"]
+    assert b"heads_sha256" not in files["config.json"]
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["mine"]
+    assert "is there already" in ladder_hub("push", mine, "org/mine", f"out={tmp_path / 'kept'}", status=2)
+
+
+def test_what_is_wrong_leaves_no_copy(hub, ladder_hub, mine, tmp_path):
+    (mine / "notes.txt").write_text("x")
+    said = ladder_hub("push", mine, "org/mine", "heads=false", f"out={tmp_path / 'kept' / 'mine'}", status=2)
+    assert "notes.txt is no file of an artifact" in said
+    assert list((tmp_path / "kept").iterdir()) == []
+    assert hub.asked == []
+
+
 def test_private_a_branch_a_tag_and_a_pull_request(hub, ladder_hub, mine):
     ladder_hub("push", mine, "org/mine", "private=true", "revision=next", "tag=v1")
     repository = hub.repository("org/mine")
