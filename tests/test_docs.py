@@ -36,6 +36,7 @@ def test_what_was_found() -> None:
         "README.md",
         "docs/analysis.md",
         "docs/evaluation.md",
+        "docs/evidence.md",
         "docs/hub.md",
         "docs/interop.md",
         "docs/report.md",

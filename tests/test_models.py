@@ -46,12 +46,13 @@ def rewrite(folder, change, *, digests=True):
 
 def test_the_zoo_lists_its_models_in_natural_order():
     names = list_models()
-    assert len(names) == 16
-    assert names[:4] == [
+    assert len(names) == 20
+    assert names[:5] == [
         "byol_r18.in1k_200e",
         "byol_r50.in1k_100e",
         "byol_r50.in1k_200e",
         "byol_r50.in1k_400e",
+        "byol_test_resnet.tin100_5e",
     ]
     assert ladder_hub.list_models("ladder_byol_r50") == [f"ladder_byol_r50.in1k_{n}e" for n in (100, 200, 400)]
     assert list_models("*_r18") == [f"{method}_r18.in1k_200e" for method in METHODS]
@@ -59,8 +60,20 @@ def test_the_zoo_lists_its_models_in_natural_order():
     assert list_models("nothing*") == []
 
 
-def test_nothing_is_listed_as_pretrained_before_it_is_published():
-    assert list_models(pretrained=True) == []
+def test_only_what_was_trained_is_listed_as_pretrained():
+    assert list_models(pretrained=True) == [f"{method}_test_resnet.tin100_5e" for method in METHODS]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_shipped_model_loads_by_its_plain_name_with_no_network(method, tmp_path):
+    code = f"""
+import torch, ladder_hub
+pyramid = ladder_hub.create_model("{method}_test_resnet", pretrained=True, features_only=True)
+print(pyramid.load_receipt.verified, pyramid.load_receipt.source, *[tuple(m.shape) for m in pyramid(torch.zeros(1, 3, 64, 64))])
+"""
+    said = python(code, cwd=tmp_path, HF_HUB_OFFLINE="1", HF_ENDPOINT="http://127.0.0.1:9")
+    shapes = "(1, 32, 16, 16) (1, 48, 8, 8) (1, 192, 4, 4) (1, 96, 2, 2)"
+    assert said.strip() == f"True {method}_test_resnet {shapes}"
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -68,7 +81,10 @@ def test_every_entry_has_a_recipe_that_trains_its_architecture(name):
     entry = registry.find(name)
     recipe = load_recipe(entry.recipe, [*entry.overrides, "data.train=x"])
     assert recipe.model.backbone == entry.architecture
-    assert name == f"{recipe.method}_r{entry.architecture[6:]}.in1k_{recipe.epochs}e"
+    network, images = {"test_resnet": ("test_resnet", "tin100")}.get(
+        entry.architecture, (f"r{entry.architecture[6:]}", "in1k")
+    )
+    assert name == f"{recipe.method}_{network}.{images}_{recipe.epochs}e"
     assert set(stage_channels(skeleton(entry.architecture))) == {"res2", "res3", "res4", "res5"}
 
 

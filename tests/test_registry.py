@@ -35,6 +35,8 @@ def faults(entry: Entry) -> list[str]:
         found.append("another sha256 than in the config")
     if (config["architecture"], config["pretrained_cfg"]["license"]) != (entry.architecture, entry.license):
         found.append("another architecture or licence than in the config")
+    if load_recipe(entry.recipe, entry.overrides).fingerprint() != config["ladder_hub"]["recipe_fingerprint"]:
+        found.append("another recipe than the weights were trained by")
     return found + (shipped_faults(entry) if entry.status == "shipped" else [])
 
 
@@ -85,7 +87,7 @@ def halve(folder: Path) -> None:
 def write(zoo: Path, sha256: str, **changes: str) -> None:
     keys = {"architecture": "test_resnet", "recipe": "tiny64_byol", "status": "shipped", "sha256": sha256}
     keys |= {"license": "apache-2.0", **changes}
-    lines = [f'{key} = "{value}"' for key, value in keys.items()]
+    lines = [f'{key} = "{value}"' for key, value in keys.items()] + ['overrides = ["model.backbone=test_resnet"]']
     (zoo / "index.toml").write_text("\n".join(['["mine_r10.shapes"]', *lines, ""]))
 
 
@@ -130,6 +132,7 @@ def test_in_a_wheel_only_what_the_hub_has_can_be_had(zoo):
         ({"status": "published"}, "no repository and commit"),
         ({"status": "published", "repository": "org/mine", "revision": "main"}, "no repository and commit"),
         ({"status": "recipe only"}, "sha256 without weights"),
+        ({"recipe": "tiny64_ladder_byol"}, "another recipe than the weights were trained by"),
     ],
 )
 def test_the_walk_sees_what_is_wrong(zoo, changes, fault):

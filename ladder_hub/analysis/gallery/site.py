@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+from ladder_hub.analysis.claims import analyse_claims
 from ladder_hub.analysis.gallery import ledger
 from ladder_hub.analysis.gallery.model import Shown, ladder, read, sections
 from ladder_hub.analysis.pages.markup import Part, table, tag
@@ -102,7 +103,8 @@ def _page(model: Shown) -> str:
 
 
 def _ledger() -> str:
-    return render("The ledger", *ledger.sections(read_ledger()), made_by=MADE_BY, contents=[(_INDEX, "All models")])
+    parts = ledger.sections(read_ledger(), analyse_claims())
+    return render("The ledger", *parts, made_by=MADE_BY, contents=[(_INDEX, "All models")])
 
 
 def _table(models: Sequence[Shown]) -> str:
