@@ -1,6 +1,7 @@
 """The ledger, `zoo/ledger.toml`: what each recipe should reach, what others have reached, what our own runs did."""
 
 import json
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,6 @@ from ladder_hub.settings import Section, validated
 
 Status = Literal["reproduced", "partial", "not run"]
 Figures = dict[str, Annotated[float, Field(gt=0, lt=100)]]
-# One setting stands in several of the paper's tables: Table 1 first, what is not there from the others.
-_TABLES = (1, 2, 4)
 
 
 class LedgerError(UserError):
@@ -55,11 +54,10 @@ class Entry(Section):
 
     @property
     def paper(self) -> Figures:
-        """{task: percent} of the paper's rows of the same method and length; none where it prints none."""
-        printed = (row for table in _TABLES for row in paper.rows(table))
-        rows = [row for row in printed if f"{row.method}_{row.epochs}e" == self.recipe]
-        found = {task: value for row in reversed(rows) for task, value in row.figures.items()}
-        return {task: found[task] for task in paper.tasks() if task in found}
+        """{task: percent} of the paper for the same method and length, Table 1 before others."""
+        method, _, length = self.recipe.rpartition("_")
+        epochs = int(length.removesuffix("e")) if re.fullmatch(r"\d+e", length) else 0
+        return {task: next(iter(figures)) for task, figures in paper.printed(method, epochs).items()}
 
 
 class Ledger(Section):

@@ -8,6 +8,7 @@ from typing import Any
 from ladder_hub._shipped import shipped
 
 SOURCE = "arXiv 2211.13844"
+_BY_LENGTH = (1, 2, 4)  # tables of methods by length; 5 and 6 are of other ladders, and 7 says no length
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,20 @@ class Row:
 def rows(table: int) -> list[Row]:
     """The rows of a table, in its order; none where nothing of it is at hand."""
     return [_row(keys) for keys in _file()["rows"] if keys["table"] == table]
+
+
+def printed(method: str, epochs: int) -> dict[str, dict[float, list[int]]]:
+    """What the paper prints for a method at a length: {task: {percent: tables}}, Table 1's first.
+
+    Where two tables of it have different figures for one setting, both are there.
+    """
+    found: dict[str, dict[float, list[int]]] = {}
+    for table in _BY_LENGTH:
+        for row in rows(table):
+            if (row.method, row.epochs, row.weights) == (method, epochs, None):
+                for task, figure in row.figures.items():
+                    found.setdefault(task, {}).setdefault(figure, []).append(table)
+    return {task: found[task] for task in tasks() if task in found}
 
 
 def tasks() -> dict[str, str]:

@@ -69,7 +69,8 @@ def test_a_shipped_model_loads_by_its_plain_name_with_no_network(method, tmp_pat
     code = f"""
 import torch, ladder_hub
 pyramid = ladder_hub.create_model("{method}_test_resnet", pretrained=True, features_only=True)
-print(pyramid.load_receipt.verified, pyramid.load_receipt.source, *[tuple(m.shape) for m in pyramid(torch.zeros(1, 3, 64, 64))])
+receipt, maps = pyramid.load_receipt, pyramid(torch.zeros(1, 3, 64, 64))
+print(receipt.verified, receipt.source, *[tuple(each.shape) for each in maps])
 """
     said = python(code, cwd=tmp_path, HF_HUB_OFFLINE="1", HF_ENDPOINT="http://127.0.0.1:9")
     shapes = "(1, 32, 16, 16) (1, 48, 8, 8) (1, 192, 4, 4) (1, 96, 2, 2)"

@@ -15,7 +15,6 @@ from ladder_hub.metrics_file import read_metrics
 from ladder_hub.recipe import Recipe, load_recipe
 from ladder_hub.registry import Entry, ModelError, find
 
-_TABLES = (1, 2, 4)  # 5 and 6 are of other ladders, and 7 says no length
 HUB = "https://huggingface.co"
 
 
@@ -136,17 +135,13 @@ def _of_the_paper(model: Shown) -> list[Element]:
     recipe, names = model.recipe, paper.tasks()
     if model.entry.architecture != "resnet50":
         return [note("The paper has none of this network.")]
-    found: dict[tuple[str, float], list[int]] = {}
-    for number in _TABLES:
-        for row in paper.rows(number):
-            if (row.method, row.epochs, row.weights) == (recipe.method, recipe.epochs, None):
-                for task, figure in row.figures.items():
-                    found.setdefault((task, figure), []).append(number)
+    found = paper.printed(recipe.method, recipe.epochs)
     if not found:
         return [note("None of this setting is at hand.")]
     rows = [
-        [names.get(task, task), f"{figure:g}", ", ".join(map(str, numbers))]
-        for (task, figure), numbers in found.items()
+        [names[task], f"{figure:g}", ", ".join(map(str, tables))]
+        for task, figures in found.items()
+        for figure, tables in figures.items()
     ]
     caption = f"{paper.SOURCE} prints these; nobody has measured them on weights of this zoo"
     return [table(caption, ["task", "%", "of table"], rows)]
