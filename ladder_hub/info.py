@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ladder_hub.artifact import read_artifact
+from ladder_hub.artifact.reading import read_artifact
 from ladder_hub.backbone import skeleton, stage_channels
 from ladder_hub.card import data_name
 from ladder_hub.documents import without_controls

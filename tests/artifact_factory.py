@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ladder_hub.artifact import write_artifact
+from ladder_hub.artifact.writing import write_artifact
 from ladder_hub.backbone import build_backbone
 from ladder_hub.recipe import load_recipe
 

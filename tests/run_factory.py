@@ -6,7 +6,7 @@ from typing import Any
 
 from artifact_factory import PROVENANCE, log_lines, metric, trained_backbone
 
-from ladder_hub.artifact import write_artifact
+from ladder_hub.artifact.writing import write_artifact
 from ladder_hub.recipe import Recipe, load_recipe
 from ladder_hub.training.state import build_learner
 

@@ -18,8 +18,10 @@ from artifact_factory import (
     trained_backbone,
 )
 
-from ladder_hub import artifact as room
-from ladder_hub.artifact import ArtifactError, add_metrics, load_heads, read_artifact, write_artifact
+from ladder_hub.artifact import changing, writing
+from ladder_hub.artifact.changing import add_metrics
+from ladder_hub.artifact.reading import ArtifactError, load_heads, read_artifact
+from ladder_hub.artifact.writing import write_artifact
 from ladder_hub.backbone import build_backbone
 from ladder_hub.models import ModelError, create_model
 from ladder_hub.recipe import load_recipe
@@ -143,7 +145,7 @@ def test_a_failure_half_way_keeps_the_old_artifact_whole(mine, monkeypatch):
     def fail(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr(room, "render_card", fail)
+    monkeypatch.setattr(writing, "render_card", fail)
     with pytest.raises(OSError, match="disk full"):
         make_artifact(mine, backbone=build_backbone("test_resnet"))
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
@@ -184,7 +186,7 @@ def test_a_kill_between_the_two_renames_loses_nothing(mine, monkeypatch):
     add_metrics(mine, [measured(mine, value=0.1)])
     mine.rename(mine.with_name(".artifact.old"))
     with monkeypatch.context() as broken:
-        broken.setattr(room, "draw_curves", lambda *_: 1 / 0)
+        broken.setattr(writing, "draw_curves", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             make_artifact(mine, metrics=[])
     assert create_model(mine).load_receipt.verified
@@ -248,7 +250,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(mine, monkeypatch, name, lo
         if path.name == name:
             raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(room, "write_whole", write)
+    monkeypatch.setattr(changing, "write_whole", write)
     with pytest.raises(ArtifactError) as error:
         add_metrics(mine, [measured(mine)])
     assert str(error.value) == f"{mine / name} can't be written (Permission denied); {loss}"

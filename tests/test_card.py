@@ -5,7 +5,7 @@ import yaml
 from artifact_factory import PROVENANCE, RECIPE, VAL, make_artifact, metric
 from huggingface_hub import ModelCard
 
-from ladder_hub.artifact import read_artifact
+from ladder_hub.artifact.reading import read_artifact
 from ladder_hub.card import data_name, percent, render_card
 from ladder_hub.recipe import load_recipe
 

@@ -9,7 +9,7 @@ import torch
 from artifact_factory import REPOSITORY, make_artifact, metric, python, trained_backbone
 
 from ladder_hub import registry
-from ladder_hub.artifact import read_artifact
+from ladder_hub.artifact.reading import read_artifact
 from ladder_hub.models import create_model, list_models
 from ladder_hub.publishing.lint import lint
 from ladder_hub.recipe import load_recipe

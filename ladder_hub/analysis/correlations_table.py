@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ladder_hub import paper
-from ladder_hub.artifact import ArtifactError
+from ladder_hub.artifact.reading import ArtifactError
 from ladder_hub.card import data_name
 from ladder_hub.documents import plain, read_text, shown
 from ladder_hub.errors import UserError

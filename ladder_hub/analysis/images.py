@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ladder_hub.artifact import Artifact
+from ladder_hub.artifact.reading import Artifact
 from ladder_hub.data.image_source import DataError
 from ladder_hub.data.sources import Source, open_source
 from ladder_hub.errors import UserError

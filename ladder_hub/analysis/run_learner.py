@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ladder_hub.artifact import Artifact, load_heads, read_artifact
+from ladder_hub.artifact.reading import Artifact, load_heads, read_artifact
 from ladder_hub.errors import UserError
 from ladder_hub.models import resolve
 from ladder_hub.recipe import Recipe, load_recipe

@@ -4,7 +4,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from ladder_hub.artifact import Artifact
+from ladder_hub.artifact.reading import Artifact
 from ladder_hub.data.sources import Source, open_source
 from ladder_hub.downstream.knn import check_labels
 from ladder_hub.errors import UserError

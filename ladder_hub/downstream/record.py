@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ladder_hub.artifact import Artifact, ArtifactError, add_metrics
+from ladder_hub.artifact.changing import add_metrics
+from ladder_hub.artifact.reading import Artifact, ArtifactError
 from ladder_hub.downstream.metrics import Facts
 
 

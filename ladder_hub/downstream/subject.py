@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ladder_hub.artifact import Artifact, read_artifact
+from ladder_hub.artifact.reading import Artifact, read_artifact
 from ladder_hub.backbone import (
     BackboneError,
     build_pretrained,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ladder_hub.artifact import write_imported
+from ladder_hub.artifact.writing import write_imported
 from ladder_hub.backbone import explicit_cfg
 from ladder_hub.documents import plain
 from ladder_hub.formats import FormatError

@@ -6,7 +6,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard
 
-from ladder_hub.artifact import Artifact
+from ladder_hub.artifact.reading import Artifact
 from ladder_hub.card import NOT_STATED, percent
 from ladder_hub.documents import plain, read_text, shown
 from ladder_hub.errors import UserError

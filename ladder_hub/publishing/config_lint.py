@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ladder_hub.artifact import Artifact, load_heads
+from ladder_hub.artifact.reading import Artifact, load_heads
 from ladder_hub.backbone import explicit_cfg, skeleton
 from ladder_hub.config import WEIGHTS
 from ladder_hub.documents import plain, shown

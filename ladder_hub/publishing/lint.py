@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ladder_hub.artifact import Artifact, read_artifact
+from ladder_hub.artifact.reading import Artifact, read_artifact
 from ladder_hub.errors import UserError
 from ladder_hub.publishing.card_lint import figure_problems, front_matter_problems, license_problems, read_card
 from ladder_hub.publishing.config_lint import digest_problems, key_problems, recipe_problems

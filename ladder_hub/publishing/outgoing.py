@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ladder_hub.artifact import HEADS, Artifact, read_artifact
+from ladder_hub.artifact.reading import HEADS, Artifact, read_artifact
 from ladder_hub.errors import UserError
 from ladder_hub.weights import write_whole
 

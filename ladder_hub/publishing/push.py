@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ladder_hub.artifact import Artifact, read_artifact, restate
+from ladder_hub.artifact.changing import restate
+from ladder_hub.artifact.reading import Artifact, read_artifact
 from ladder_hub.card import percent
 from ladder_hub.errors import UserError
 from ladder_hub.hub import endpoint

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ladder_hub.artifact import Artifact, read_artifact
+from ladder_hub.artifact.reading import Artifact, read_artifact
 from ladder_hub.errors import UserError
 from ladder_hub.models import resolve
 from ladder_hub.publishing.lint import Check

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ladder_hub.artifact import Artifact, Metric, read_artifact
+from ladder_hub.artifact.reading import Artifact, read_artifact
 from ladder_hub.card import data_name, percent
 from ladder_hub.documents import without_controls
 from ladder_hub.downstream.evaluation import eval_knn
 from ladder_hub.errors import UserError
+from ladder_hub.metrics_file import Metric
 from ladder_hub.models import create_model, resolve
 from ladder_hub.publishing.lint import Check, contents
 

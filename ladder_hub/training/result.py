@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ladder_hub.artifact import add_metrics, write_artifact
+from ladder_hub.artifact.changing import add_metrics
+from ladder_hub.artifact.writing import write_artifact
 from ladder_hub.data.sources import Source
 from ladder_hub.downstream.knn import protocol
 from ladder_hub.training.loop import Loop

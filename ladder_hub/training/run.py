@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ladder_hub.artifact import read_artifact
+from ladder_hub.artifact.reading import read_artifact
 from ladder_hub.device import pick_precision
 from ladder_hub.errors import UserError
 from ladder_hub.progress import Display

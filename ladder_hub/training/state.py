@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ladder_hub.artifact import load_heads
+from ladder_hub.artifact.reading import load_heads
 from ladder_hub.backbone import build_backbone
 from ladder_hub.data.loader import Batch
 from ladder_hub.device import autocast, keep_freed_memory, seed_everything

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from artifact_factory import FINGERPRINT, VAL, make_artifact, metric
 
-from ladder_hub.artifact import ArtifactError, read_artifact
+from ladder_hub.artifact.reading import ArtifactError, read_artifact
 from ladder_hub.downstream.metrics import entry
 from ladder_hub.downstream.record import keep
 

@@ -15,7 +15,7 @@ from processes import Processes, torchrun_variables
 from rich.console import Console
 from torch import Tensor
 
-from ladder_hub.artifact import read_artifact
+from ladder_hub.artifact.reading import read_artifact
 from ladder_hub.data.pairs import open_pairs
 from ladder_hub.downstream.finetune import Finetuned, Judge
 from ladder_hub.downstream.finetune.state import FinetuneState

@@ -28,7 +28,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from ladder_hub.artifact import add_metrics, load_heads, read_artifact
+from ladder_hub.artifact.changing import add_metrics
+from ladder_hub.artifact.reading import load_heads, read_artifact
 from ladder_hub.errors import UserError
 from ladder_hub.info import describe
 from ladder_hub.models import ModelError, create_model, read_config, resolve

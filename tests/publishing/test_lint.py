@@ -8,7 +8,9 @@ import torch
 from artifact_factory import RECIPE, make_artifact, metric, trained_backbone
 from huggingface_hub import ModelCard
 
-from ladder_hub.artifact import read_artifact, restate, write_imported
+from ladder_hub.artifact.changing import restate
+from ladder_hub.artifact.reading import read_artifact
+from ladder_hub.artifact.writing import write_imported
 from ladder_hub.backbone import explicit_cfg
 from ladder_hub.publishing.lint import lint
 from ladder_hub.recipe import load_recipe

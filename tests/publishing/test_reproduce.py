@@ -5,7 +5,8 @@ import re
 import pytest
 from artifact_factory import make_artifact, trained_backbone
 
-from ladder_hub.artifact import add_metrics, read_artifact
+from ladder_hub.artifact.changing import add_metrics
+from ladder_hub.artifact.reading import read_artifact
 from ladder_hub.cli import main
 from ladder_hub.publishing.reproduce import ReproduceError, reproduce
 from ladder_hub.recipe import load_recipe

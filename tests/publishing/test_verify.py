@@ -7,7 +7,8 @@ import pytest
 from artifact_factory import make_artifact, trained_backbone
 from PIL import Image
 
-from ladder_hub.artifact import add_metrics, read_artifact
+from ladder_hub.artifact.changing import add_metrics
+from ladder_hub.artifact.reading import read_artifact
 from ladder_hub.cli import main
 from ladder_hub.downstream.evaluation import eval_knn
 from ladder_hub.publishing.verify import verify

@@ -14,7 +14,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 import ladder_hub
-from ladder_hub.artifact import write_artifact
+from ladder_hub.artifact.writing import write_artifact
 from ladder_hub.backbone import build_backbone
 from ladder_hub.errors import RunError, UserError
 from ladder_hub.recipe import load_recipe

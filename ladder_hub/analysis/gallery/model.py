@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 from ladder_hub import paper
 from ladder_hub.analysis.gallery.cards import rendered
 from ladder_hub.analysis.pages.markup import Part, note, section, table, tag
-from ladder_hub.artifact import ArtifactError
+from ladder_hub.artifact.reading import ArtifactError
 from ladder_hub.card import data_name, percent
 from ladder_hub.documents import read_text
 from ladder_hub.metrics_file import read_metrics

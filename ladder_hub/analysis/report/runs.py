@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from ladder_hub.analysis.labels import short_names
-from ladder_hub.artifact import Artifact, read_artifact
+from ladder_hub.artifact.reading import Artifact, read_artifact
 from ladder_hub.documents import plain
 from ladder_hub.errors import UserError
 from ladder_hub.plotting import MODEL_COLOURS

@@ -1,0 +1,1 @@
+"""The folder that a run publishes: written whole or not at all, loadable with timm alone."""
