@@ -108,6 +108,7 @@ ROOMS: dict[str, set[str]] = {
         "errors",
         "hub",
         "location",
+        "metrics_file",
         "models",
         "pull",
         "receipt",
@@ -115,6 +116,7 @@ ROOMS: dict[str, set[str]] = {
         "registry",
         "settings",
         "training",
+        "weights",
     },
     # looking inside
     "analysis": {
