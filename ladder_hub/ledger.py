@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -67,12 +67,36 @@ class Ledger(Section):
 
 
 @dataclass(frozen=True)
+class Figure:
+    """What runs of ours reached by one protocol; percent."""
+
+    protocol: str
+    stage: str
+    metric: str
+    images: str
+    """The name of the validation set."""
+    mean: float
+    """Over seeds."""
+    std: float | None
+    """The sample's; None of one seed."""
+    seeds: int
+
+    @property
+    def is_main(self) -> bool:
+        """Whether a short table shows it."""
+        return self.stage in ("res5", "pyramid") and self.metric in ("top1", "miou", "box_ap", "mask_ap")
+
+    def __str__(self) -> str:
+        spread = "" if self.std is None else f" ± {self.std:.1f}"
+        return f"{self.protocol} {self.stage} {self.metric} {self.mean:.1f}{spread} (n = {self.seeds} seeds)"
+
+
+@dataclass(frozen=True)
 class Measured:
     """What runs of ours reached."""
 
     setting: str
-    figures: dict[str, tuple[float, float | None, int]]
-    """{protocol, stage and metric: mean, standard deviation over seeds (None of one), seeds}; percent."""
+    figures: tuple[Figure, ...]
     hours: tuple[float, ...]
     """Wall time of each run."""
     device: str
@@ -113,15 +137,19 @@ def measured(run: Run, folder: Path | None = None) -> Measured:
     rows = [row for row in table["rows"] if row["name"] == run.row]
     if len(rows) != 1:
         raise LedgerError(f"{path}: {len(rows)} rows are called {run.row}, not 1")
-    figures = {
-        " ".join((column["protocol"], column["stage"], column["metric"], _images(column["data"]))): (
+    figures = tuple(
+        Figure(
+            column["protocol"],
+            column["stage"],
+            column["metric"],
+            column["data"]["val"]["name"],
             100 * value["mean"],
             None if value["std"] is None else 100 * value["std"],
             value["n"],
         )
         for column, value in zip(table["columns"], rows[0]["figures"], strict=True)
         if value
-    }
+    )
     costs = rows[0]["runs"]
     devices = ", ".join(sorted({cost["device"] for cost in costs}))
     return Measured(run.setting, figures, tuple(cost["hours"] for cost in costs), devices)
@@ -130,10 +158,6 @@ def measured(run: Run, folder: Path | None = None) -> Measured:
 def ledger_dict(entries: tuple[Entry, ...]) -> list[dict[str, Any]]:
     """For JSON: the entries with the paper's figures and those of our runs."""
     return [
-        {**json.loads(entry.model_dump_json()), "paper": entry.paper, "ours": [vars(measured(r)) for r in entry.runs]}
+        {**json.loads(entry.model_dump_json()), "paper": entry.paper, "ours": [asdict(measured(r)) for r in entry.runs]}
         for entry in entries
     ]
-
-
-def _images(data: dict[str, Any]) -> str:
-    return f"on {data['val']['name']}"

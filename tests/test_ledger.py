@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ladder_hub import paper
-from ladder_hub.ledger import LedgerError, Run, ledger_dict, measured, read_ledger
+from ladder_hub.ledger import Figure, LedgerError, Run, ledger_dict, measured, read_ledger
 from ladder_hub.recipe import recipe_names
 from ladder_hub.settings import SettingError
 from ladder_hub.siamese.levels import LEVELS
@@ -61,7 +61,9 @@ def test_figures_of_a_sweep(tmp_path) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "small.json").write_text(json.dumps({"columns": [column, other], "rows": [row]}))
     found = measured(Run(**RUN), tmp_path)
-    assert found.figures == {"knn:k20-t0.07 res5 top1 on val.tar": (25.0, 1.0, 2)}
+    (figure,) = found.figures
+    assert figure == Figure("knn:k20-t0.07", "res5", "top1", "val.tar", 25.0, 1.0, 2)
+    assert (str(figure), figure.is_main) == ("knn:k20-t0.07 res5 top1 25.0 ± 1.0 (n = 2 seeds)", True)
     assert (found.hours, found.device) == ((0.5, 0.25), "cpu")
     with pytest.raises(LedgerError, match="0 rows are called ladder, not 1"):
         measured(Run(**RUN | {"row": "ladder"}), tmp_path)

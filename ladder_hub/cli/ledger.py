@@ -1,6 +1,7 @@
 """`ledger`: the paper's figures, others' and ours, recipe by recipe."""
 
 import json
+from itertools import zip_longest
 
 import typer
 
@@ -10,7 +11,7 @@ from ladder_hub.cli.words import AsJson
 
 def ledger(as_json: AsJson = False) -> None:
     """What each recipe should reach (the paper), what others have reached, what our own runs did; in percent."""
-    from ladder_hub.ledger import ledger_dict, read_ledger
+    from ladder_hub.ledger import ledger_dict, measured, read_ledger
 
     entries = read_ledger()
     if as_json:
@@ -19,8 +20,8 @@ def ledger(as_json: AsJson = False) -> None:
     rows: list[tuple[str, ...]] = []
     for entry in entries:
         others = [f"{_figures(other.figures)} ({other.setting})" for other in entry.others]
-        rows.append((entry.recipe, _figures(entry.paper), others[0] if others else "", entry.status))
-        rows += [("", "", other, "") for other in others[1:]]
+        ours = [entry.status, *(str(f) for run in entry.runs for f in measured(run).figures if f.is_main)]
+        rows += zip_longest([entry.recipe], [_figures(entry.paper)], others, ours, fillvalue="")
     show(["recipe", "the paper's", "others'", "ours"], rows)
 
 

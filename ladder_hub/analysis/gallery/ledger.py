@@ -49,10 +49,6 @@ def _named(figures: Mapping[str, float]) -> str:
 
 
 def _ours(found: Measured) -> Element:
-    figures = [tag("li", f"{name}: {_spread(*value)}") for name, value in found.figures.items()]
+    figures = [tag("li", f"{figure}, {figure.images}") for figure in found.figures]
     took = f"{found.setting}; {', '.join(f'{hours:.1f}' for hours in found.hours)} hours on {found.device}"
     return tag("div", tag("p", took), tag("ul", *figures))
-
-
-def _spread(mean: float, std: float | None, seeds: int) -> str:
-    return f"{mean:.1f}" + ("" if std is None else f" ± {std:.1f}") + f" (n = {seeds} seeds)"
