@@ -138,8 +138,8 @@ def test_a_pyramid_has_the_four_strides_unless_others_are_asked_for():
         (
             "ladder_dense_r18",
             {"pretrained": True},
-            "ladder_dense_r18.in1k_200e: no weights are published (no model of the zoo has published "
-            "weights yet); train it: ladder-hub train "
+            "ladder_dense_r18.in1k_200e: no weights are published (published are "
+            f"{', '.join(f'{method}_test_resnet.tin100_5e' for method in METHODS)}); train it: ladder-hub train "
             "recipe=ladder_dense_200e model.backbone=resnet18 data.train=FOLDER",
         ),
     ],
