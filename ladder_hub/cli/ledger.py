@@ -21,8 +21,8 @@ def ledger(as_json: AsJson = False) -> None:
     for entry in entries:
         others = [f"{_figures(other.figures)} ({other.setting})" for other in entry.others]
         ours = [entry.status, *(str(f) for run in entry.runs for f in measured(run).figures if f.is_main)]
-        rows += zip_longest([entry.recipe], [_figures(entry.paper)], others, ours, fillvalue="")
-    show(["recipe", "the paper's", "others'", "ours"], rows)
+        rows += zip_longest([entry.recipe], ours, [_figures(entry.paper)], others, fillvalue="")
+    show(["recipe", "ours", "the paper's", "others'"], rows)
 
 
 def _figures(figures: dict[str, float]) -> str:

@@ -49,6 +49,6 @@ def _named(figures: Mapping[str, float]) -> str:
 
 
 def _ours(found: Measured) -> Element:
-    figures = [tag("li", f"{figure}, {figure.images}") for figure in found.figures]
+    figures = [tag("li", f"{figure}, {figure.images}") for figure in found.figures if figure.is_main]
     took = f"{found.setting}; {', '.join(f'{hours:.1f}' for hours in found.hours)} hours on {found.device}"
     return tag("div", tag("p", took), tag("ul", *figures))

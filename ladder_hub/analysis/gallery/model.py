@@ -45,9 +45,9 @@ def read(entry: Entry) -> Shown:
     Raises:
         UserError: a file there is damaged.
     """
-    recipe = load_recipe(entry.recipe, entry.overrides)
     if entry.status == "recipe only":
-        return Shown(entry, recipe, (), "")
+        return Shown(entry, load_recipe(entry.recipe, entry.overrides), (), "")
+    recipe = load_recipe(str(entry.folder / "recipe.toml"))
     card = read_text(entry.folder / "README.md", ModelError)
     return Shown(entry, recipe, read_metrics(entry.folder / "metrics.json", ArtifactError), card)
 
