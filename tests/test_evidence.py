@@ -32,7 +32,7 @@ def column(heading: str) -> int | None:
     if kind is None:
         return None
     protocol, metric = SHOWN[kind]
-    stage = heading.removeprefix(kind).strip() or "pyramid"
+    stage = heading.removeprefix(kind).strip() or {"seg": "res5", "det": "pyramid"}[protocol]
     (place,) = (
         place
         for place, each in enumerate(TABLE["columns"])

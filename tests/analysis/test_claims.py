@@ -118,7 +118,7 @@ def test_what_the_table_lacks_is_said(tmp_path) -> None:
     table = written(tmp_path / "t.json", {"byol": {KNN5: [0.3, 0.3]}, "ladder_byol": {KNN5: [0.3, 0.31]}})
     result = analyse_claims([table])
     assert len(result.findings) + len(result.missing) == 18
-    assert "D-D-G-G beats D-D-D-D: the table lacks seg pyramid miou of ladder_dense, ladder_dddd" in result.missing
+    assert "D-D-G-G beats D-D-D-D: the table lacks seg res5 miou of ladder_dense, ladder_dddd" in result.missing
     assert result.notes()[0] == "t.json: percentage points with 95 % intervals over 2 seeds and the validation images"
 
 
