@@ -8,7 +8,7 @@ methods' errors as independent; all meet the same images, so it is too wide rath
 
 import math
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -112,8 +112,8 @@ def _analysed(table: Any, source: str) -> ClaimsAnalysis:
             ]
             findings += found
             if not found:
-                lacks = f"the table lacks {measure.protocol} {measure.stage} {measure.metric} of {_listed(claim)}"
-                missing.append(f"{claim.says}: {lacks}")
+                lacks = f"{measure.protocol} {measure.stage} {measure.metric} of {', '.join(claim.contrast)}"
+                missing.append(f"{claim.says}: the table lacks {lacks}")
     return ClaimsAnalysis(source, tuple(findings), tuple(missing))
 
 
@@ -129,13 +129,9 @@ def _cells(rows: Sequence[Mapping[str, Any]], place: int) -> dict[str, _Cell]:
 
 
 def _cell(value: Mapping[str, Any]) -> _Cell:
-    halves = [(high - low) / 2 / _NORMAL_975 for low, high in _intervals(value)]
+    halves = [(high - low) / 2 / _NORMAL_975 for low, high in filter(None, value["ci95"].values())]
     variance = math.fsum(half**2 for half in halves) / len(halves) if halves else 0.0
     return _Cell(tuple(value["by_seed"].values()), variance)
-
-
-def _intervals(value: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
-    yield from (tuple(interval) for interval in value["ci95"].values() if interval)
 
 
 def _finding(claim: Claim, measure: Measure, column: Mapping[str, Any], cells: Mapping[str, _Cell]) -> Finding:
@@ -172,7 +168,3 @@ def _printed(claim: Claim, task: str) -> float | None:
     if not task or any(task not in rows.get(method, {}) for method in claim.contrast):
         return None
     return math.fsum(factor * rows[method][task] for method, factor in claim.contrast.items())
-
-
-def _listed(claim: Claim) -> str:
-    return ", ".join(claim.contrast)

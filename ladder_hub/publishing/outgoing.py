@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ladder_hub.artifact.contents import as_json
 from ladder_hub.artifact.reading import HEADS, Artifact, read_artifact
 from ladder_hub.errors import UserError
 from ladder_hub.weights import write_whole
@@ -46,5 +47,4 @@ def _drop_heads(folder: Path) -> None:
     (folder / HEADS).unlink(missing_ok=True)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["ladder_hub"].pop("heads_sha256", None)
-    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    write_whole(folder / "config.json", [text.encode()])
+    write_whole(folder / "config.json", [as_json(config).encode()])
