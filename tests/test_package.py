@@ -1,7 +1,6 @@
 """The wheel, installed elsewhere, finds its recipes and zoo; so does the checkout."""
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -36,26 +35,14 @@ def test_the_wheel_holds_recipes_zoo_types_and_no_data(wheel: Path) -> None:
     assert {f"ladder_hub/analysis/pages/{name}" for name in ("page.css", "sort.js", "theme.js")} <= set(names)
     assert "ladder_hub/py.typed" in names
     assert all(name.startswith("ladder_hub") for name in names)
-    assert max(zipfile.ZipFile(wheel).infolist(), key=lambda item: item.file_size).file_size < 200_000
+    sizes = {item.filename: item.file_size for item in zipfile.ZipFile(wheel).infolist()}
+    weights = {name for name in sizes if name.endswith(".safetensors")}
+    assert weights == {f"ladder_hub/zoo/{name}/model.safetensors" for name in list_models(pretrained=True)}
+    assert sum(sizes[name] for name in weights) < 12_000_000, "what is larger belongs on the Hub (docs/hub.md)"
+    assert max(size for name, size in sizes.items() if name not in weights) < 200_000
 
 
-def test_the_wheel_leaves_the_weights_of_the_zoo_out(tmp_path: Path) -> None:
-    """They lie in git, beside their cards, which do go along."""
-    copy = tmp_path / "copy"
-    keep = shutil.ignore_patterns("__pycache__")
-    for name in ("ladder_hub", "recipes", "zoo"):
-        shutil.copytree(REPOSITORY / name, copy / name, ignore=keep)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(REPOSITORY / name, copy)
-    (copy / "zoo" / "tiny.shapes").mkdir()
-    for name in ("model.safetensors", "config.json", "README.md"):
-        (copy / "zoo" / "tiny.shapes" / name).write_text("{}")
-    names = zipfile.ZipFile(build(copy, tmp_path)).namelist()
-    there = {name for name in names if "tiny.shapes" in name}
-    assert there == {"ladder_hub/zoo/tiny.shapes/config.json", "ladder_hub/zoo/tiny.shapes/README.md"}
-
-
-def test_an_installed_wheel_lists_recipes_and_models(wheel: Path, tmp_path: Path) -> None:
+def test_an_installed_wheel_lists_recipes_and_loads_models(wheel: Path, tmp_path: Path) -> None:
     words = [
         sys.executable,
         "-m",
@@ -72,15 +59,18 @@ def test_an_installed_wheel_lists_recipes_and_models(wheel: Path, tmp_path: Path
     code = (
         "import ladder_hub, ladder_hub.recipe as r, ladder_hub.registry as m, ladder_hub._shipped as s\n"
         "print(ladder_hub.__file__); print(s.shipped('recipes'))\n"
-        "print(*r.recipe_names()); print(*m.list_models()); r.load_recipe('quickstart')"
+        "print(*r.recipe_names()); print(*m.list_models()); r.load_recipe('quickstart')\n"
+        "model = ladder_hub.create_model('ladder_byol_test_resnet', pretrained=True)\n"
+        "print(model.load_receipt.verified)"
     )
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], cwd="/", env=env, capture_output=True, text=True, check=True)
-    package, recipes, names, models = done.stdout.splitlines()
+    package, recipes, names, models, verified = done.stdout.splitlines()
     assert Path(package).is_relative_to(tmp_path)
     assert Path(recipes) == tmp_path / "ladder_hub" / "recipes"
     assert names.split() == recipe_names()
     assert models.split() == list_models()
+    assert verified == "True"
 
 
 def test_a_checkout_finds_them_at_its_root() -> None:

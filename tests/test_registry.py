@@ -112,8 +112,7 @@ def test_a_shipped_file_that_changed_is_refused(zoo):
     assert "not the published weights" in str(faults(registry.find("mine_r10.shapes")))
 
 
-def test_in_a_wheel_only_what_the_hub_has_can_be_had(zoo):
-    """The wheel leaves the weights out."""
+def test_where_the_weights_are_gone_only_what_the_hub_has_can_be_had(zoo):
     (zoo / "mine_r10.shapes" / "model.safetensors").unlink()
     assert list_models(pretrained=True) == []
     with pytest.raises(registry.ModelError, match=r"no weights are published \(no model of the zoo has published"):
