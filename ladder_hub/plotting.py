@@ -12,9 +12,16 @@ STAGE_MARKERS = {"res2": "o", "res3": "s", "res4": "^", "res5": "D"}
 """Two of the colours are the same grey in print."""
 MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 """One a model or run, in the order in which they were named; from the ninth on they repeat."""
+_HATCHES = ("", "///", "...", "xxx", "\\\\\\", "ooo", "+++", "---")
 
-MODEL_HATCHES = ("", "///", "...", "xxx", "\\\\\\", "ooo", "+++", "---")
-"""Beside each of the colours: in print, and for who sees no colours, the areas of two models still differ."""
+
+def area_style(number: int) -> tuple[str, str]:
+    """Colour and hatch of an area of the model `number`, from 0; no two of the first 64 are the same.
+
+    Among the first eight no hatch is: in print, and for who sees no colours, they still differ.
+    """
+    colours = len(MODEL_COLOURS)
+    return MODEL_COLOURS[number % colours], _HATCHES[(number + number // colours) % len(_HATCHES)]
 
 
 def new_figure(width: float, height: float) -> Figure:

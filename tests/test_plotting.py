@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ladder_hub.plotting import MODEL_COLOURS, STAGE_COLOURS, STAGE_MARKERS, new_figure, save_figure
+from ladder_hub.plotting import MODEL_COLOURS, STAGE_COLOURS, STAGE_MARKERS, area_style, new_figure, save_figure
 
 
 def drawn(path: Path) -> list[Path]:
@@ -31,3 +31,5 @@ def test_no_two_look_alike() -> None:
     assert len(set(MODEL_COLOURS)) == len(MODEL_COLOURS) == 8
     assert STAGE_COLOURS.keys() == STAGE_MARKERS.keys()
     assert len(set(STAGE_COLOURS.values())) == len(set(STAGE_MARKERS.values())) == 4
+    assert len({area_style(number) for number in range(64)}) == 64
+    assert len({area_style(number)[1] for number in range(8)}) == 8

@@ -1,7 +1,5 @@
 """The picture of `analyse stages`: bars with 95 % intervals, and the paper's Table 7 in a panel of its own."""
 
-from itertools import cycle
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -9,7 +7,7 @@ from ladder_hub import paper
 from ladder_hub.analysis.labels import short_names
 from ladder_hub.analysis.stages_result import StagesAnalysis
 from ladder_hub.backbone import STAGE_NAMES
-from ladder_hub.plotting import MODEL_COLOURS, MODEL_HATCHES, new_figure
+from ladder_hub.plotting import area_style, new_figure
 
 _GROUP = 0.84  # of the distance between two stages: what a group of bars takes
 _PAPER = (("#DDDDDD", ""), ("#888888", "///"))  # grey: nobody here has measured these
@@ -20,7 +18,6 @@ def draw_stages(result: StagesAnalysis) -> Figure:
     count = len(result.models)
     figure = new_figure(max(9.0, 5.5 + 1.0 * count), 4.0)
     measured, printed = figure.subplots(1, 2, width_ratios=(max(1.6, 0.55 * count), 1))
-    styles = cycle(zip(MODEL_COLOURS, MODEL_HATCHES, strict=True))
     for number, (model, name) in enumerate(
         zip(result.models, short_names([m.model for m in result.models]), strict=True)
     ):
@@ -28,7 +25,7 @@ def draw_stages(result: StagesAnalysis) -> Figure:
         ends = [[100 * end for end in model.figures[stage].ci95] for stage in STAGE_NAMES]
         lower = [max(0.0, value - low) for value, (low, _) in zip(values, ends, strict=True)]
         upper = [max(0.0, high - value) for value, (_, high) in zip(values, ends, strict=True)]
-        _bars(measured, number, count, values, name, next(styles), errors=[lower, upper])
+        _bars(measured, number, count, values, name, area_style(number), errors=[lower, upper])
     if result.chance is not None:
         measured.axhline(100 * result.chance, color="black", linestyle=":", linewidth=1, label="chance")
     rows = paper.rows(7)

@@ -1,6 +1,5 @@
 """The picture of `analyse views`: violins, a group a stage, one colour and hatching a model (the paper's Fig. 3)."""
 
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from matplotlib.patheffects import withStroke
 from ladder_hub.analysis.labels import short_names
 from ladder_hub.analysis.views_result import StageViews, ViewsAnalysis
 from ladder_hub.backbone import STAGE_NAMES
-from ladder_hub.plotting import MODEL_COLOURS, MODEL_HATCHES, new_figure
+from ladder_hub.plotting import area_style, new_figure
 
 _GROUP = 0.86  # of the distance between two stages: what a group of violins takes
 _OTHER = "#BBBBBB"
@@ -23,10 +22,9 @@ def draw_views(result: ViewsAnalysis) -> Figure:
     count = len(result.models)
     figure = new_figure(max(7.0, 3.0 + 1.1 * count), 7.2)
     above, below = figure.subplots(2, 1)
-    styles = cycle(zip(MODEL_COLOURS, MODEL_HATCHES, strict=True))
     patches = []
     for number, (model, name) in enumerate(zip(result.models, short_names(result.models_named), strict=True)):
-        colour, hatch = next(styles)
+        colour, hatch = area_style(number)
         patches.append(Patch(facecolor=colour, edgecolor="black", hatch=hatch, alpha=0.75, label=name))
         width = _GROUP / count
         for stage, found in enumerate(model.stages):
