@@ -182,6 +182,8 @@ def _training(recipe: Recipe, config: Mapping[str, Any], provenance: Mapping[str
         ("device", str(provenance.get("device") or "not recorded")),
         ("wall time", _duration(provenance.get("wall_seconds"))),
     ]
+    if isinstance(joules := provenance.get("joules"), int | float):
+        rows.append(("energy", f"{joules / 3.6e6:.3g} kWh, by the counters of the devices"))
     return "## Training\n\n" + table(("", ""), rows) + "\n\n![Loss and collapse monitor of each level](curves.png)"
 
 

@@ -153,6 +153,8 @@ def test_the_training_facts_are_the_provenances():
     rows = dict(table(render(), "Training"))
     assert rows["samples seen"] == "24,680"
     assert rows["data"] == "train (1,234 images, abababab)"
+    assert "energy" not in rows
+    assert dict(table(render(provenance={"joules": 7.2e6}), "Training"))["energy"].startswith("2 kWh, by the counters")
     assert (rows["epochs"], rows["optimiser steps"], rows["wall time"]) == ("20", "96", "0 h 21 min")
     assert (rows["batch size"], rows["image size"]) == ("256 as 1 x 256 (BatchNorm: ghost, 256 images)", "64 pixels")
     # The artifact's own fingerprint: the published recipe, read again, may have lost a path and so have another.

@@ -58,6 +58,8 @@ class Cost:
     """Wall time of all its parts."""
     device: str
     processes: int
+    kwh: float | None
+    """Of the devices, by their own counters; None where they have none."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,9 @@ def _cell(sweep: Sweep, cell: Cell, found: Sequence[Place]) -> Row:
 def _cost(place: Place) -> Cost:
     facts = place.provenance()
     hours = round(facts["wall_seconds"] / 3600, 3)
-    return Cost(place.seed, facts["samples_seen"], hours, facts["device"], facts["processes"])
+    joules = facts.get("joules")
+    kwh = round(joules / 3.6e6, 3) if isinstance(joules, int | float) else None
+    return Cost(place.seed, facts["samples_seen"], hours, facts["device"], facts["processes"], kwh)
 
 
 def _values(found: Sequence[Place]) -> dict[Column, Value]:

@@ -16,6 +16,7 @@ from ladder_hub.errors import RunError, UserError
 from ladder_hub.progress import Display, Task, step_line, step_state
 from ladder_hub.runtime.checkpoint import newest_checkpoint, save_checkpoint
 from ladder_hub.runtime.distributed import World
+from ladder_hub.runtime.energy import EnergyMeter
 from ladder_hub.runtime.log import Log
 from ladder_hub.runtime.signals import Interrupted, StopSignals
 from ladder_hub.siamese.learner import Output
@@ -44,12 +45,13 @@ class Loop:
         self.folder, self.log, self.display = folder, log, display
         self.recipe = state.recipe
         self.stop = stop
-        saved = saved or {"seconds": 0.0, "bad": [], "low": {}}
+        saved = saved or {"seconds": 0.0, "joules": 0.0, "bad": [], "low": {}}
         self.bad = [(key, reason) for key, reason in saved["bad"]]
         self._ledger = BadLedger(len(inputs.train), self.recipe.data.max_bad)
         self._ledger.add(self.bad)
         self._new_bad: list[tuple[int, str, str]] = []
         self._seconds_before = saved["seconds"]
+        self.energy = EnergyMeter(world.device, saved.get("joules"))
         self._first_step = state.step
         self._watch = Watch(state.learner, saved["low"], mean=world.mean)
         self._waited = 0.0
@@ -199,6 +201,7 @@ class Loop:
     def _checkpoint(self) -> None:
         """All settle what belongs into it, the first writes it, all wait: a kill of one ends the others."""
         self._settle_bad()
+        self.energy.settle(self.world)
         self._check(weights=True)
         self.world.agreed(self._write_checkpoint)
 
@@ -206,6 +209,7 @@ class Loop:
         if self.world.is_first:
             extra = {
                 "seconds": self.seconds,
+                "joules": self.energy.joules,
                 "bad": [list(pair) for pair in self.bad],
                 "low": self._watch.low,
                 "data": self.inputs.fingerprint,

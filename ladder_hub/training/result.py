@@ -32,6 +32,7 @@ def publish(loop: Loop, facts: dict[str, Any]) -> None:
             "epochs": recipe.epochs,
             "samples_seen": state.samples,
             "wall_seconds": round(loop.seconds, 1),
+            "joules": loop.energy.joules,
             "bad_images": len(loop.bad),
             "command": "ladder-hub train recipe=recipe.toml data.train=IMAGES",
         },

@@ -1,6 +1,7 @@
 """Whole runs on a small network: what they leave, the same bits twice, and every way they refuse or stop."""
 
 import io
+import itertools
 import json
 import subprocess
 import sys
@@ -170,6 +171,19 @@ def test_a_resumed_run_ends_in_the_same_bits(finished: Path, tmp_path: Path) -> 
     assert deterministic(out) == deterministic(finished)
     model = Path("artifact") / "model.safetensors"
     assert (out / model).read_bytes() == (finished / model).read_bytes()
+
+
+def test_the_energy_of_a_run_is_that_of_all_its_parts(tmp_path: Path, monkeypatch) -> None:
+    """The counter goes up by 10 J between any two looks; the first part looks three times, the second twice."""
+    readings = itertools.count(1_000.0, 10.0)
+    monkeypatch.setattr("ladder_hub.runtime.energy.counter", lambda device: next(readings))
+    out = tmp_path / "mine"
+    run(out)
+    last = newest_checkpoint(out / "checkpoints")
+    assert torch.load(last, weights_only=True)["joules"] == 20.0
+    last.unlink()
+    run(out, resume=out)
+    assert json.loads((out / "artifact" / "provenance.json").read_text())["joules"] == 20.0
 
 
 def test_a_stop_during_a_measurement_loses_nothing(finished: Path, tmp_path: Path) -> None:
