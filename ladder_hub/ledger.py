@@ -11,9 +11,10 @@ from pydantic import Field
 
 from ladder_hub import paper
 from ladder_hub._shipped import shipped
-from ladder_hub.documents import read_json, read_text
+from ladder_hub.documents import read_text
 from ladder_hub.errors import UserError
 from ladder_hub.settings import Section, validated
+from ladder_hub.table_file import read_table_file
 
 Status = Literal["reproduced", "partial", "not run"]
 Figures = dict[str, Annotated[float, Field(gt=0, lt=100)]]
@@ -130,29 +131,28 @@ def measured(run: Run, folder: Path | None = None) -> Measured:
     """The figures of runs of ours.
 
     Raises:
-        LedgerError: there is no such file or row.
+        LedgerError: there is no such file or row, or the file is no table of a sweep.
     """
     path = (folder or shipped("zoo")) / "runs" / run.sweep
-    table: Any = read_json(path, LedgerError)
-    rows = [row for row in table["rows"] if row["name"] == run.row]
+    table = read_table_file(path, LedgerError)
+    rows = [row for row in table.rows if row.name == run.row]
     if len(rows) != 1:
         raise LedgerError(f"{path}: {len(rows)} rows are called {run.row}, not 1")
     figures = tuple(
         Figure(
-            column["protocol"],
-            column["stage"],
-            column["metric"],
-            column["data"]["val"]["name"],
-            100 * value["mean"],
-            None if value["std"] is None else 100 * value["std"],
-            value["n"],
+            column.protocol,
+            column.stage,
+            column.metric,
+            column.data.val.name,
+            100 * value.mean,
+            None if value.std is None else 100 * value.std,
+            len(value.by_seed),
         )
-        for column, value in zip(table["columns"], rows[0]["figures"], strict=True)
+        for column, value in zip(table.columns, rows[0].figures, strict=True)
         if value
     )
-    costs = rows[0]["runs"]
-    devices = ", ".join(sorted({cost["device"] for cost in costs}))
-    return Measured(run.setting, figures, tuple(cost["hours"] for cost in costs), devices)
+    devices = ", ".join(sorted({cost.device for cost in rows[0].runs}))
+    return Measured(run.setting, figures, tuple(cost.hours for cost in rows[0].runs), devices)
 
 
 def ledger_dict(entries: tuple[Entry, ...]) -> list[dict[str, Any]]:

@@ -55,15 +55,18 @@ def test_figures_of_a_sweep(tmp_path) -> None:
     other = column | {"stage": "res4"}
     row = {
         "name": "byol",
-        "figures": [{"mean": 0.25, "std": 0.01, "n": 2, "by_seed": {"0": 0.24, "1": 0.26}}, None],
+        "method": "byol",
+        "epochs": 5,
+        "figures": [{"by_seed": {"0": 0.24, "1": 0.26}, "ci95": {"0": None, "1": None}}, None],
         "runs": [{"seed": 0, "hours": 0.5, "device": "cpu"}, {"seed": 1, "hours": 0.25, "device": "cpu"}],
     }
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "small.json").write_text(json.dumps({"columns": [column, other], "rows": [row]}))
     found = measured(Run(**RUN), tmp_path)
     (figure,) = found.figures
-    assert figure == Figure("knn:k20-t0.07", "res5", "top1", "val.tar", 25.0, 1.0, 2)
-    assert (str(figure), figure.is_main) == ("knn:k20-t0.07 res5 top1 25.0 ± 1.0 (n = 2 seeds)", True)
+    spread = pytest.approx(2**0.5)
+    assert figure == Figure("knn:k20-t0.07", "res5", "top1", "val.tar", 25.0, spread, 2)
+    assert (str(figure), figure.is_main) == ("knn:k20-t0.07 res5 top1 25.0 ± 1.4 (n = 2 seeds)", True)
     assert (found.hours, found.device) == ((0.5, 0.25), "cpu")
     with pytest.raises(LedgerError, match="0 rows are called ladder, not 1"):
         measured(Run(**RUN | {"row": "ladder"}), tmp_path)

@@ -2,16 +2,16 @@
 
 A claim is a contrast: methods with factors c whose weighted sum of figures lies above zero. Its 95 % interval has two
 parts, added as squares: seeds, and the finite validation set. The first is Student's t times s sqrt(sum c^2 / n), with
-s pooled over all methods of the table (one with two seeds has hardly a variance of its own). The second takes the
-methods' errors as independent; all meet the same images, so it is too wide rather than too narrow.
+s pooled over all methods of the same length (one with two seeds has hardly a variance of its own). Both take methods as
+independent; all meet the same images, and under one seed the same order and views, so the interval is too wide
+rather than too narrow.
 """
 
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -19,9 +19,10 @@ from ladder_hub import paper
 from ladder_hub._shipped import shipped
 from ladder_hub.analysis.claims_result import ClaimsAnalysis, Finding
 from ladder_hub.analysis.pearson import student_quantile
-from ladder_hub.documents import read_json, read_text
+from ladder_hub.documents import read_text
 from ladder_hub.errors import UserError
 from ladder_hub.settings import Section, settings_from, validated
+from ladder_hub.table_file import Column, Row, TableFile, Value, read_table_file
 
 _OURS = "tin100_5e.json"  # under zoo/runs/
 _NORMAL_975 = 1.959964
@@ -70,11 +71,7 @@ def analyse_claims(files: Sequence[str] = (), overrides: Sequence[str] = ()) -> 
     if len(files) > 1:
         raise UserError("analyse claims takes one table.json")
     path = Path(files[0]).expanduser() if files else shipped("zoo") / "runs" / _OURS
-    table = read_json(path, UserError)
-    try:
-        return _analysed(table, path.name)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: no table of `ladder-hub sweep` ({type(error).__name__}: {error})") from None
+    return _analysed(read_table_file(path, UserError), path.name)
 
 
 def read_claims() -> tuple[Claim, ...]:
@@ -83,83 +80,87 @@ def read_claims() -> tuple[Claim, ...]:
     return validated(Claims, tomllib.loads(read_text(path, UserError)), where=str(path)).claims
 
 
-@dataclass(frozen=True)
-class _Cell:
-    """What a method has reached in one column, 0..1."""
-
-    by_seed: tuple[float, ...]
-    image_variance: float
-    """Of one seed's figure, from the finite validation set."""
-
-    @property
-    def mean(self) -> float:
-        return math.fsum(self.by_seed) / len(self.by_seed)
-
-    @property
-    def squares(self) -> float:
-        return math.fsum((value - self.mean) ** 2 for value in self.by_seed)
-
-
-def _analysed(table: Any, source: str) -> ClaimsAnalysis:
-    columns = [_cells(table["rows"], place) for place in range(len(table["columns"]))]
+def _analysed(table: TableFile, source: str) -> ClaimsAnalysis:
     findings, missing = [], []
     for claim in read_claims():
         for measure in claim.figures:
-            found = [
-                _finding(claim, measure, column, cells)
-                for column, cells in zip(table["columns"], columns, strict=True)
-                if _is(column, measure) and claim.contrast.keys() <= cells.keys()
-            ]
+            found = list(_findings(claim, measure, table))
             findings += found
             if not found:
                 lacks = f"{measure.protocol} {measure.stage} {measure.metric} of {', '.join(claim.contrast)}"
                 missing.append(f"{claim.says}: the table lacks {lacks}")
-    return ClaimsAnalysis(source, tuple(findings), tuple(missing))
+    return ClaimsAnalysis(source, tuple(findings), (*missing, *_ambiguous(table)))
 
 
-def _is(column: Mapping[str, Any], measure: Measure) -> bool:
-    asked = (measure.protocol, measure.stage, measure.metric)
-    return (column["protocol"].partition(":")[0], column["stage"], column["metric"]) == asked
+def _findings(claim: Claim, measure: Measure, table: TableFile) -> Iterator[Finding]:
+    """One of each column that is asked, and of each length of training: unlike lengths are not compared."""
+    for place, column in enumerate(table.columns):
+        if (column.kind, column.stage, column.metric) == (measure.protocol, measure.stage, measure.metric):
+            for epochs, rows in _by_length(table).items():
+                found = {method: row.figures[place] for method, row in rows.items()}
+                values = {method: value for method, value in found.items() if value}
+                if claim.contrast.keys() <= values.keys():
+                    yield _finding(claim, measure, column, epochs, values)
 
 
-def _cells(rows: Sequence[Mapping[str, Any]], place: int) -> dict[str, _Cell]:
-    """{method: what it has reached in a column}; untrained networks have no method."""
-    found = {row["method"]: row["figures"][place] for row in rows if row["method"]}
-    return {method: _cell(value) for method, value in found.items() if value}
+def _by_length(table: TableFile) -> dict[int, dict[str, Row]]:
+    """{epochs: {method: row}}, but for methods that stand twice in a length."""
+    found: dict[int, dict[str, Row]] = {}
+    for (epochs, method), (row, *others) in _settings(table).items():
+        found.setdefault(epochs, {}).update({} if others else {method: row})
+    return found
 
 
-def _cell(value: Mapping[str, Any]) -> _Cell:
-    halves = [(high - low) / 2 / _NORMAL_975 for low, high in filter(None, value["ci95"].values())]
-    variance = math.fsum(half**2 for half in halves) / len(halves) if halves else 0.0
-    return _Cell(tuple(value["by_seed"].values()), variance)
+def _ambiguous(table: TableFile) -> list[str]:
+    return [
+        f"{' and '.join(row.name for row in rows)} are all {method} of {epochs} epochs, and were left out"
+        for (epochs, method), rows in _settings(table).items()
+        if len(rows) > 1
+    ]
 
 
-def _finding(claim: Claim, measure: Measure, column: Mapping[str, Any], cells: Mapping[str, _Cell]) -> Finding:
-    factors = {method: (factor, cells[method]) for method, factor in claim.contrast.items()}
-    half = _half(list(factors.values()), list(cells.values()))
+def _settings(table: TableFile) -> dict[tuple[int, str], list[Row]]:
+    """Rows by epochs and method; untrained networks have neither."""
+    found: dict[tuple[int, str], list[Row]] = {}
+    for row in table.rows:
+        if row.method is not None and row.epochs is not None:
+            found.setdefault((row.epochs, row.method), []).append(row)
+    return found
+
+
+def _finding(claim: Claim, measure: Measure, column: Column, epochs: int, values: Mapping[str, Value]) -> Finding:
+    factors = [(factor, values[method]) for method, factor in claim.contrast.items()]
+    half = _half(factors, list(values.values()))
     return Finding(
         claim.says,
         claim.table,
-        column["protocol"],
-        column["stage"],
-        column["metric"],
-        column["n"],
-        {method: len(cell.by_seed) for method, (_, cell) in factors.items()},
-        100 * math.fsum(factor * cell.mean for factor, cell in factors.values()),
+        column.protocol,
+        column.stage,
+        column.metric,
+        column.n,
+        epochs,
+        {method: len(values[method].by_seed) for method in claim.contrast},
+        100 * math.fsum(factor * value.mean for factor, value in factors),
         None if half is None else 100 * half,
         _printed(claim, measure.task),
     )
 
 
-def _half(factors: Sequence[tuple[float, _Cell]], cells: Sequence[_Cell]) -> float | None:
-    """Half of the 95 % interval of a contrast; `cells` are all those of the column."""
-    df = sum(len(cell.by_seed) - 1 for cell in cells)
+def _half(factors: Sequence[tuple[float, Value]], values: Sequence[Value]) -> float | None:
+    """Half of the 95 % interval of a contrast; `values` are those of all methods of that length, in the column."""
+    df = sum(len(value.by_seed) - 1 for value in values)
     if not df:
         return None
-    pooled = math.fsum(cell.squares for cell in cells) / df
-    seeds = student_quantile(0.975, df) ** 2 * pooled * math.fsum(c**2 / len(cell.by_seed) for c, cell in factors)
-    images = _NORMAL_975**2 * math.fsum(c**2 * cell.image_variance for c, cell in factors)
+    squares = math.fsum((figure - value.mean) ** 2 for value in values for figure in value.by_seed.values())
+    seeds = student_quantile(0.975, df) ** 2 * squares / df * math.fsum(c**2 / len(v.by_seed) for c, v in factors)
+    images = _NORMAL_975**2 * math.fsum(c**2 * _image_variance(value) for c, value in factors)
     return math.sqrt(seeds + images)
+
+
+def _image_variance(value: Value) -> float:
+    """Of one seed's figure, from the finite validation set."""
+    halves = [(high - low) / 2 / _NORMAL_975 for low, high in filter(None, value.ci95.values())]
+    return math.fsum(half**2 for half in halves) / len(halves) if halves else 0.0
 
 
 def _printed(claim: Claim, task: str) -> float | None:

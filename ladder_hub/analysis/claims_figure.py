@@ -30,7 +30,8 @@ def draw_claims(analysis: ClaimsAnalysis) -> Figure:
     if any(finding.paper is not None for finding in findings):
         panel.plot([], [], "D", color="black", markerfacecolor="none", label="the paper's difference, at its scale")
     panel.axvline(0, color="black", linewidth=0.8)
-    panel.set_yticks(range(len(findings)), [_label(finding) for finding in findings], fontsize=8)
+    labels = [_label(finding, "" if analysis.of_one_length else finding.after) for finding in findings]
+    panel.set_yticks(range(len(findings)), labels, fontsize=8)
     panel.set_ylim(max(1, len(findings)) - 0.4, -0.6)
     reach = max((_reach(finding) for finding in findings), default=1.0)
     panel.set_xlim(-1.08 * reach, 1.08 * reach)
@@ -42,9 +43,9 @@ def draw_claims(analysis: ClaimsAnalysis) -> Figure:
     return figure
 
 
-def _label(finding: Finding) -> str:
+def _label(finding: Finding, after: str) -> str:
     kind = finding.protocol.partition(":")[0]
-    return f"{finding.says}: {kind} {finding.stage} {finding.metric} (n = {finding.n:,})"
+    return f"{finding.says}: {kind} {finding.stage} {finding.metric}{after} (n = {finding.n:,})"
 
 
 def _reach(finding: Finding) -> float:

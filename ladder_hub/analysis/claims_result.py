@@ -17,6 +17,8 @@ class Finding:
     metric: str
     n: int
     """Validation images."""
+    epochs: int
+    """Of training."""
     seeds: dict[str, int]
     """By method."""
     value: float
@@ -24,6 +26,11 @@ class Finding:
     """Half of the 95 % interval; None where no method has two seeds."""
     paper: float | None
     """The same difference in the paper."""
+
+    @property
+    def after(self) -> str:
+        """How long the methods were trained, in words."""
+        return f" after {self.epochs} epochs"
 
     @property
     def verdict(self) -> Verdict:
@@ -42,9 +49,15 @@ class ClaimsAnalysis:
     missing: tuple[str, ...]
     """What could not be asked, a line each."""
 
+    @property
+    def of_one_length(self) -> bool:
+        """Whether all that was compared was trained equally long."""
+        return len({finding.epochs for finding in self.findings}) < 2
+
     def table(self) -> tuple[list[str], list[tuple[str, ...]]]:
         """Header and rows for a terminal."""
-        return ["claim", "of the paper", "by", "difference", "paper", "verdict"], [_row(f) for f in self.findings]
+        rows = [_row(finding, "" if self.of_one_length else finding.after) for finding in self.findings]
+        return ["claim", "of the paper", "by", "difference", "paper", "verdict"], rows
 
     def notes(self) -> list[str]:
         """What must be known beside the numbers, a line each."""
@@ -59,9 +72,9 @@ class ClaimsAnalysis:
         return {"analysis": "claims", "source": self.source, "findings": found, "missing": list(self.missing)}
 
 
-def _row(finding: Finding) -> tuple[str, ...]:
+def _row(finding: Finding, after: str) -> tuple[str, ...]:
     interval = "" if finding.half is None else f" ± {finding.half:.1f}"
-    by = f"{finding.protocol} {finding.stage} {finding.metric}"
+    by = f"{finding.protocol} {finding.stage} {finding.metric}{after}"
     printed = "" if finding.paper is None else f"{finding.paper:+.1f}"
     value = f"{finding.value:+.1f}{interval}"
     return finding.says, f"Table {finding.table}", by, value, printed, finding.verdict

@@ -24,14 +24,23 @@ Rows = dict[str, dict[tuple[str, str], list[float]]]
 
 
 def written(path: Path, rows: Rows, *, n: int = N, intervals: bool = True) -> str:
-    """A table as `sweep` writes it: method, and by protocol and stage a figure a seed."""
+    """A table as `sweep` writes it: method (and epochs), and by protocol and stage a figure a seed."""
     columns = list(dict.fromkeys(column for figures in rows.values() for column in figures))
     table = {
-        "columns": [{"protocol": p, "stage": s, "metric": "top1", "n": n} for p, s in columns],
+        "columns": [
+            {"protocol": p, "stage": s, "metric": "top1", "n": n, "data": {"val": {"name": "val.tar"}}}
+            for p, s in columns
+        ],
         "rows": [
-            {"method": None, "figures": [None] * len(columns)},
+            {"name": "untrained", "method": None, "epochs": None, "figures": [None] * len(columns), "runs": []},
             *(
-                {"method": name, "figures": [value(figures.get(column), n, intervals) for column in columns]}
+                {
+                    "name": name,
+                    "method": name.partition(" ")[0],
+                    "epochs": int(name.partition(" ")[2] or 100),
+                    "figures": [value(figures.get(column), n, intervals) for column in columns],
+                    "runs": [],
+                }
                 for name, figures in rows.items()
             ),
         ],
@@ -120,6 +129,33 @@ def test_what_the_table_lacks_is_said(tmp_path) -> None:
     assert len(result.findings) + len(result.missing) == 18
     assert "D-D-G-G beats D-D-D-D: the table lacks seg res5 miou of ladder_dense, ladder_dddd" in result.missing
     assert result.notes()[0] == "t.json: percentage points with 95 % intervals over 2 seeds and the validation images"
+
+
+def test_only_equal_lengths_are_compared(tmp_path) -> None:
+    """The longer ladder is not there: the longer BYOL, though better, has nothing to be compared with."""
+    rows: Rows = {
+        "byol": {LINEAR2: [0.20, 0.20]},
+        "ladder_byol": {LINEAR2: [0.24, 0.24]},
+        "byol 200": {LINEAR2: [0.29, 0.29]},
+    }
+    (finding,) = analyse_claims([written(tmp_path / "t.json", rows)]).findings
+    assert (finding.epochs, round(finding.value, 6)) == (100, 4.0)
+    rows["ladder_byol 200"] = {LINEAR2: [0.28, 0.28]}
+    result = analyse_claims([written(tmp_path / "t.json", rows)])
+    assert [(found.epochs, round(found.value, 6)) for found in result.findings] == [(100, 4.0), (200, -1.0)]
+    assert [row[2] for row in result.table()[1]] == [f"linear:x res2 top1 after {n} epochs" for n in (100, 200)]
+    draw_claims(result)
+
+
+def test_a_method_that_stands_twice_is_left_out_and_named(tmp_path) -> None:
+    path = tmp_path / "t.json"
+    written(path, {"byol": {LINEAR2: [0.2]}, "ladder_byol": {LINEAR2: [0.3]}, "ladder_byol 200": {LINEAR2: [0.4]}})
+    table = json.loads(path.read_text())
+    table["rows"][3]["epochs"] = 100
+    path.write_text(json.dumps(table))
+    result = analyse_claims([str(path)])
+    assert result.findings == ()
+    assert result.missing[-1] == "ladder_byol and ladder_byol 200 are all ladder_byol of 100 epochs, and were left out"
 
 
 def test_an_empty_table_can_be_drawn(tmp_path) -> None:
