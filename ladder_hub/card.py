@@ -13,6 +13,7 @@ from ladder_hub.backbone import skeleton, stage_indices
 from ladder_hub.documents import plain, without_controls
 from ladder_hub.recipe import Recipe
 
+_LOSSES = {"global": "global", "dense": "dense and global, their mean"}
 _METRIC_TYPES = {"top1": "accuracy"}
 # The Hub's tasks, by how a protocol's name begins; whatever reads frozen features is a classification.
 _TASKS = {"det": "object-detection", "seg": "image-segmentation"}
@@ -118,7 +119,7 @@ def _introduction(recipe: Recipe, config: Mapping[str, Any]) -> str:
 
 
 def _ladder(recipe: Recipe) -> str:
-    rows = [(lv.stage, str(2 ** int(lv.stage[3:])), lv.loss, f"{lv.weight:g}") for lv in recipe.ladder]
+    rows = [(lv.stage, str(2 ** int(lv.stage[3:])), _LOSSES[lv.loss], f"{lv.weight:g}") for lv in recipe.ladder]
     return f"## Method\n\n`{recipe.method}`\n\n" + table(("stage", "stride", "loss", "weight"), rows)
 
 
@@ -144,10 +145,7 @@ def results_section(metrics: Sequence[Mapping[str, Any]]) -> str:
         "data",
         "date",
     )
-    return (
-        "## Results\n\nMeasured by `ladder-hub eval` on these weights. *Before training* is the same network as "
-        "this run began with it.\n\n" + table(columns, [_result_row(entry) for entry in metrics])
-    )
+    return _RESULTS + table(columns, [_result_row(entry) for entry in metrics])
 
 
 def _result_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
@@ -191,13 +189,19 @@ def _origin(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
     known = provenance.get("versions")
     versions = ", ".join(f"{name} {version}" for name, version in known.items()) if isinstance(known, Mapping) else ""
     rows = [
-        ("code", f"`{provenance['commit']}`" if provenance.get("commit") else "not recorded"),
+        ("code", _code(provenance.get("commit"))),
         ("versions", versions or "not recorded"),
         ("command", f"`{provenance['command']}`" if provenance.get("command") else "not recorded"),
         ("sha256 of model.safetensors", f"`{config['ladder_hub'].get('sha256', 'not recorded')}`"),
         ("digest of the tensors", f"`{config['ladder_hub'].get('digest', 'not recorded')}`"),
     ]
     return "## Provenance\n\n" + table(("", ""), rows)
+
+
+def _code(commit: Any) -> str:
+    if not commit:
+        return "not recorded"
+    return f"`{commit}`" + (", the commit with changes on top" if str(commit).endswith("+") else "")
 
 
 def licenses_section(*, weights: str, images: str) -> str:
@@ -271,6 +275,14 @@ import segmentation_models_pytorch as smp
 
 model = smp.FPN("tu-local-dir:FOLDER", encoder_weights=True, classes=21)
 ```"""
+
+_RESULTS = """## Results
+
+Measured by `ladder-hub eval` on these weights: `knn` and `linear` on what the frozen network gives, `seg` and `det` after
+all of it was trained further. *95 % interval* is that of the finite set of images; another seed may lie outside. *Before
+training* is the same network as this run began with it.
+
+"""
 
 _LIMITATIONS = """## Limitations
 

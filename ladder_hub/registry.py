@@ -51,7 +51,7 @@ class Entry:
 
     @property
     def is_shipped(self) -> bool:
-        """Whether the weights lie here: in a checkout and in what torch.hub unpacks, not in a wheel."""
+        """Whether the weights lie here."""
         return self.status == "shipped" and (self.folder / "model.safetensors").is_file()
 
     @property

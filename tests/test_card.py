@@ -142,8 +142,8 @@ def test_the_cards_of_an_artifact_are_of_its_files(tmp_path):
 
 def test_the_levels_are_the_recipes():
     assert table(render(), "Method") == [
-        ["res2", "4", "dense", "0.0625"],
-        ["res3", "8", "dense", "0.125"],
+        ["res2", "4", "dense and global, their mean", "0.0625"],
+        ["res3", "8", "dense and global, their mean", "0.125"],
         ["res4", "16", "global", "0.25"],
         ["res5", "32", "global", "1"],
     ]
@@ -161,6 +161,8 @@ def test_the_training_facts_are_the_provenances():
     assert rows["recipe"] == "`tiny64_ladder_dense` (`recipe.toml`; fingerprint `f00df00df00d`)"
     origin = dict(table(render(), "Provenance"))
     assert (origin["code"], origin["versions"]) == ("`0123abc`", "torch 2.11.0, timm 1.0.31")
+    dirty = dict(table(render(provenance={"commit": "0123abc+"}), "Provenance"))
+    assert dirty["code"] == "`0123abc+`, the commit with changes on top"
     assert origin["sha256 of model.safetensors"] == f"`{'5a' * 32}`"
 
 

@@ -66,6 +66,18 @@ def test_the_claims_are_those_that_the_command_prints() -> None:
     assert len(rows) >= 10
 
 
+@pytest.mark.parametrize("method", ["byol", "dense_byol", "ladder_byol", "ladder_dense"])
+def test_a_published_models_figures_are_those_of_seed_0(method) -> None:
+    published = json.loads((REPOSITORY / "zoo" / f"{method}_test_resnet.tin100_5e" / "metrics.json").read_text())
+    (row,) = (row for row in TABLE["rows"] if row["method"] == method)
+    told = {
+        (column["protocol"], column["stage"], column["metric"]): (value["by_seed"]["0"], value["ci95"]["0"])
+        for column, value in zip(TABLE["columns"], row["figures"], strict=True)
+        if value
+    }
+    assert {(m["protocol"], m["stage"], m["metric"]): (m["value"], m["ci95"]) for m in published} == told
+
+
 @pytest.mark.parametrize("row", [row for row in TABLE["rows"] if row["runs"]], ids=lambda row: row["name"])
 def test_the_ledger_has_every_run(row) -> None:
     assert len(row["seeds"]) >= 1

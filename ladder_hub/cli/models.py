@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ladder_hub.cli.tables import show, show_facts, show_metrics
-from ladder_hub.cli.words import AsJson, Keys, Model, take
+from ladder_hub.cli.words import AsJson, Keys, Published, take
 from ladder_hub.errors import UserError
 
 
@@ -24,10 +24,7 @@ def list_(
     show(["model", "network", "recipe", "weights"], rows, as_json=as_json)
 
 
-def info(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, an artifact, a run, hf-hub:org/name.")],
-    as_json: AsJson = False,
-) -> None:
+def info(model: Published, as_json: AsJson = False) -> None:
     """What a model is: its files verified, its stages, what was measured."""
     from ladder_hub.info import describe
 
@@ -52,10 +49,7 @@ def import_(
     show_facts(report.facts())
 
 
-def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, an artifact, a run, hf-hub:org/name.")],
-    keys: Keys = None,
-) -> None:
+def export(model: Published, keys: Keys = None) -> None:
     """A model in another tool's file: to=torchvision|detectron2|mmdet|mmseg|onnx|torch_export|safetensors out=FILE."""
     given, overrides = take(keys or [], "to")
     if "to" not in given:
@@ -101,7 +95,7 @@ def pull(
         typer.echo(f"{model} is verified: {folder}")
 
 
-def verify(model: Model, keys: Keys = None, as_json: AsJson = False) -> None:
+def verify(model: Published, keys: Keys = None, as_json: AsJson = False) -> None:
     """Whether a model is what was published: digest, keys, shapes, config, card; data.val=IMAGES measures kNN again."""
     from ladder_hub.publishing.verify import VerifyError
     from ladder_hub.publishing.verify import verify as look
@@ -112,7 +106,7 @@ def verify(model: Model, keys: Keys = None, as_json: AsJson = False) -> None:
         raise VerifyError(f"{model} is not what it says: {', '.join(problems)}")
 
 
-def reproduce(model: Model, keys: Keys = None, as_json: AsJson = False) -> None:
+def reproduce(model: Published, keys: Keys = None, as_json: AsJson = False) -> None:
     """Train a model again from its own recipe and compare: data.train=IMAGES data.val=IMAGES out=FOLDER."""
     from ladder_hub.publishing.reproduce import ReproduceError
     from ladder_hub.publishing.reproduce import reproduce as train_again

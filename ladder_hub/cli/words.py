@@ -13,6 +13,9 @@ Model = Annotated[
         metavar="MODEL", help="A name, an artifact, a run, hf-hub:org/name, random:resnet50, timm:resnet50.a1_in1k."
     ),
 ]
+Published = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A name of the zoo, an artifact, a run, hf-hub:org/name.")
+]
 Models = Annotated[
     list[str],
     typer.Argument(metavar="MODEL... KEY=VALUE", help="Models as `eval` takes them, and settings, in any order."),

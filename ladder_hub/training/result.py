@@ -17,6 +17,7 @@ def publish(loop: Loop, facts: dict[str, Any]) -> None:
     state, recipe = loop.state, loop.recipe
     if not loop.world.is_first:
         return
+    val = ["data.val=IMAGES"] if recipe.data.val else []
     write_artifact(
         loop.folder / "artifact",
         backbone=state.learner.online.backbone,
@@ -34,7 +35,7 @@ def publish(loop: Loop, facts: dict[str, Any]) -> None:
             "wall_seconds": round(loop.seconds, 1),
             "joules": loop.energy.joules,
             "bad_images": len(loop.bad),
-            "command": "ladder-hub train recipe=recipe.toml data.train=IMAGES",
+            "command": " ".join(["ladder-hub train recipe=recipe.toml data.train=IMAGES", *val]),
         },
         metrics=[],
         log=loop.log.records,

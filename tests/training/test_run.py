@@ -115,6 +115,7 @@ def test_the_artifact_is_the_online_backbone_and_says_what_was_measured(finished
     assert all(0 <= m["baseline"] <= 1 for m in metrics)
     provenance = json.loads((finished / "artifact" / "provenance.json").read_text())
     assert provenance["samples_seen"] == 64
+    assert provenance["command"] == "ladder-hub train recipe=recipe.toml data.train=IMAGES data.val=IMAGES"
     assert provenance["data"]["count"] == 32
     model = ladder_hub.create_model(str(finished), features_only=True)
     assert [tuple(m.shape[2:]) for m in model.eval()(torch.zeros(1, 3, 64, 64))] == [(16, 16), (8, 8), (4, 4), (2, 2)]
