@@ -4,7 +4,8 @@
 # The four methods and the ladder that is dense at every stage (cells of Table 5), seeds 0 and 1, one network, one budget,
 # on Tiny-ImageNet-100 at 64 pixels; then of every run and of the untrained network kNN and linear classifiers by stage,
 # mIoU on VOC, AP on nuclei. On a GPU the two ladders as ResNet-50 too. CELLS='["byol","gggg"]' does less. At the end
-# distances of views (views.json), collapse (collapse.json) and what `plan` says of each cell (plan-CELL.json).
+# distances of views (views.json), collapse (collapse.json) and what `plan` says of each cell (plan-CELL.json). With more
+# seeds or cells than before, remove those three first.
 # Repeat the same line until it ends with status 0: it goes on where it stopped (75: it was asked to stop; 1: something
 # failed, and is tried again). DATA holds tiny-imagenet-100/, voc2012-seg/ and nuclei/, as shards and COCO JSON.
 # PYTHON names another interpreter; a GPU that is lent for minutes: `timeout 580 sh benchmarks/evidence.sh gpu ...`.
@@ -27,13 +28,17 @@ sweep() {
         "data.train=$tin/train-{000000..000005}.tar" "data.val=$tin/val-000000.tar" "evals=$evals" knn.every=0 log.every=20 "$@"
 }
 
-# looks FOLDER: at all runs of a finished sweep
+# looks FOLDER: at all runs of a finished sweep; what is there already is left
 looks() {
-    "$PYTHON" -m ladder_hub analyse views "random:$1/byol/seed0" "$1"/*/seed? "data.images=$tin/val-000000.tar" n=512 "out=$1/views"
-    "$PYTHON" -m ladder_hub analyse collapse "$1"/*/seed? "data.images=$tin/val-000000.tar" n=512 "out=$1/collapse"
+    for first in "$1"/*/seed0; do break; done
+    [ -s "$1/views.json" ] || "$PYTHON" -m ladder_hub analyse views "random:$first" "$1"/*/seed? \
+        "data.images=$tin/val-000000.tar" n=5000 "out=$1/views"
+    [ -s "$1/collapse.json" ] || "$PYTHON" -m ladder_hub analyse collapse "$1"/*/seed? \
+        "data.images=$tin/val-000000.tar" n=512 "out=$1/collapse"
     for run in "$1"/*/seed0; do
-        cell=$(basename "$(dirname "$run")")
-        "$PYTHON" -m ladder_hub plan "recipe=$run/recipe.toml" probe=true --json > "$1/plan-$cell.json"
+        plan=$1/plan-$(basename "$(dirname "$run")")
+        [ -s "$plan.json" ] || "$PYTHON" -m ladder_hub plan "recipe=$run/recipe.toml" probe=true --json > "$plan.part"
+        [ -s "$plan.json" ] || mv "$plan.part" "$plan.json"
     done
 }
 
@@ -43,7 +48,8 @@ case $scale in
         micro_batch=64 data.workers=0 "$@"
         looks "$out" ;;
     gpu) sweep "${CELLS:-$all}" "out=$out/resnet18" model.backbone=resnet18 epochs=100 "$@"
+        sweep "$ladders" "out=$out/resnet50" model.backbone=resnet50 epochs=100 "$@"
         looks "$out/resnet18"
-        sweep "$ladders" "out=$out/resnet50" model.backbone=resnet50 epochs=100 "$@" ;;
+        looks "$out/resnet50" ;;
     *) echo "evidence.sh: the first word is cpu or gpu" >&2; exit 2 ;;
 esac

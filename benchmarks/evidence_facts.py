@@ -45,10 +45,16 @@ def views(sweep: Path) -> dict[str, Any]:
     }
 
 
-def collapse(sweep: Path) -> dict[str, str]:
-    """{run: verdict}."""
+def collapse(sweep: Path) -> dict[str, Any]:
+    """{run: verdict on its stages; of each head the verdict at the end and the lowest spread of all logged steps}."""
     runs = json.loads((sweep / "collapse.json").read_text())["runs"]
-    return {cell_and_seed(run["run"]): run["verdict"] for run in runs}
+    return {
+        cell_and_seed(run["run"]): {
+            "stages": run["verdict"],
+            "heads": {head["name"]: [head["verdict"], min(head["std"])] for head in run["heads"]},
+        }
+        for run in runs
+    }
 
 
 def speed(sweep: Path) -> dict[str, Any]:

@@ -279,7 +279,7 @@ model = smp.FPN("tu-local-dir:FOLDER", encoder_weights=True, classes=21)
 _RESULTS = """## Results
 
 Measured by `ladder-hub eval` on these weights: `knn` and `linear` on what the frozen network gives, `seg` and `det`
-after all of it was trained further. *95 % interval* is that of the finite set of images; another seed may lie outside.
+after all of it was trained further. The interval is that of the finite set of images; another seed may lie outside.
 *Before training* is the same network as this run began with it.
 
 """

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ladder_hub.documents import read_json
+from ladder_hub.documents import plain, read_json
 from ladder_hub.errors import UserError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -94,7 +94,7 @@ class TableFile(_Part):
     def _fits(self) -> "TableFile":
         for row in self.rows:
             if len(row.figures) != len(self.columns):
-                raise ValueError(f"{row.name} has {len(row.figures)} figures, not {len(self.columns)}")
+                raise ValueError(f"{plain(row.name)} has {len(row.figures)} figures, not {len(self.columns)}")
         return self
 
 
@@ -108,5 +108,5 @@ def read_table_file(path: Path, failure: type[UserError]) -> TableFile:
         return TableFile.model_validate_json(json.dumps(read_json(path, failure)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "rows"
+        place = plain(".".join(str(part) for part in first["loc"]) or "rows")
         raise failure(f"{path}: no table of `ladder-hub sweep`: {place}: {first['msg']}") from None

@@ -1,4 +1,4 @@
-"""docs/evidence.md against the runs that it tells of: every figure of its tables is one of zoo/runs/."""
+"""docs/evidence.md and recipes/README.md against what was measured: zoo/runs/ and benchmarks/results/evidence.json."""
 
 import json
 import re
@@ -13,17 +13,24 @@ from ladder_hub.ledger import read_ledger
 REPOSITORY = Path(__file__).parent.parent
 PAGE = (REPOSITORY / "docs" / "evidence.md").read_text(encoding="utf-8")
 TABLE = json.loads((REPOSITORY / "zoo" / "runs" / "tin100_5e.json").read_text(encoding="utf-8"))
+FACTS = json.loads((REPOSITORY / "benchmarks" / "results" / "evidence.json").read_text(encoding="utf-8"))
+TUNED = (REPOSITORY / "recipes" / "README.md").read_text(encoding="utf-8")
 SHOWN = {"kNN": ("knn", "top1"), "linear": ("linear", "top1"), "mIoU": ("seg", "miou")}
 SHOWN |= {"box AP": ("det", "box_ap"), "mask AP": ("det", "mask_ap")}
 
 
-def tables() -> list[list[dict[str, str]]]:
-    """Every table of the page, a dict a row."""
+def lines_of(page: str) -> list[list[list[str]]]:
+    """Every table of a page: its lines, without the rule below the heading."""
     found = []
-    for block in re.findall(r"(?:^\|.*\n)+", PAGE, re.M):
-        lines = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in block.splitlines()]
-        found.append([dict(zip(lines[0], line, strict=True)) for line in lines[2:]])
+    for block in re.findall(r"(?:^\|.*\n)+", page, re.M):
+        lines = [[cell.strip() for cell in line.strip()[1:-1].split("|")] for line in block.splitlines()]
+        found.append([lines[0], *lines[2:]])
     return found
+
+
+def tables() -> list[list[dict[str, str]]]:
+    """Every table of docs/evidence.md, a dict a row."""
+    return [[dict(zip(head, line, strict=True)) for line in lines] for head, *lines in lines_of(PAGE)]
 
 
 def column(heading: str) -> int | None:
@@ -83,3 +90,55 @@ def test_the_ledger_has_every_run(row) -> None:
     assert len(row["seeds"]) >= 1
     entries = [run for entry in read_ledger() for run in entry.runs if run.sweep == "tin100_5e.json"]
     assert row["name"] in {run.row for run in entries}
+
+
+def percents(figures: dict[str, list[float]]) -> list[str]:
+    """Of res2 to res5; empty where there is none."""
+    return [f"{100 * figures[stage][0]:.1f}" if stage in figures else "" for stage in ("res2", "res3", "res4", "res5")]
+
+
+def test_the_tuning_table_is_what_was_run() -> None:
+    (table,) = lines_of(TUNED)
+    runs = FACTS["tuning"]
+    told = {}
+    for name, _, *cells in table[1:]:
+        for method, part in (("ladder_byol", cells[:4]), ("byol", cells[4:])):
+            run = name if name == "untrained" else f"{method}-{name.strip('`')}"
+            assert part == percents(runs.get(run, {})), run
+            told[run] = part
+    assert runs.keys() <= told.keys()
+    assert len(runs) == 17
+
+
+def test_what_is_told_beside_the_tables() -> None:
+    ours = FACTS["tuning"]["byol-batch64"]
+    told = f"lightly {' '.join(percents(FACTS['lightly']))}, ours {' '.join(percents(ours))}"
+    assert told in PAGE
+    for stage in ("res2", "res3", "res4"):
+        byol, ladder = (" ".join(f"{views[stage][0]:.3f}" for views in views_of(cell)) for cell in ("byol/", "gggg/"))
+        assert f"{stage} {byol} and {ladder}" in PAGE
+    untrained = next(iter(views_of("random:")))
+    assert f"untrained {', '.join(f'{untrained[stage][0]:.3f}' for stage in ('res2', 'res3', 'res4'))} |" in PAGE
+    assert len(FACTS["collapse"]) == sum(len(row["runs"]) for row in TABLE["rows"])
+    assert {run["stages"] for run in FACTS["collapse"].values()} == {"no stage has collapsed"}
+    heads = [head for run in FACTS["collapse"].values() for head in run["heads"].values()]
+    assert ({verdict for verdict, _ in heads}, len(heads)) == ({"none"}, 2 * (1 + 2 + 4 + 6 + 8))
+    assert f"{len(heads)} heads never below {min(spread for _, spread in heads):.2f}" in PAGE
+
+
+def views_of(start: str) -> list[dict[str, list[float]]]:
+    """By seed."""
+    return [figures for run, figures in FACTS["views"].items() if run.startswith(start)]
+
+
+def test_the_speeds_are_those_of_plan_and_log() -> None:
+    table = next(table for table in tables() if "plan" in table[0])
+    rows = {row["label"]: row for row in TABLE["rows"]}
+    for line in table:
+        row = rows[line["method"]]
+        speed = FACTS["speed"][row["name"]]
+        runs = [f"{speed[f'seed{seed}']:.0f}" for seed in row["seeds"]]
+        minutes = [f"{60 * run['hours']:.0f}" for run in row["runs"]]
+        assert line["plan"] == f"{speed['plan']:.0f}"
+        assert (line["run"], line["minutes"]) == (", ".join(runs), ", ".join(minutes))
+    assert len(table) == len(FACTS["speed"]) == 5

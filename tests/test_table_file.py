@@ -35,6 +35,16 @@ def test_mean_and_spread_are_of_the_seeds(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "row", [ROW | {"name": "a\nb\x1b[31m", "figures": []}, ROW | {"figures": [{"by_seed": {"\x1b]0;x": 1}}]}]
+)
+def test_nothing_of_the_file_reaches_a_terminal_raw(tmp_path, row):
+    (tmp_path / "t.json").write_text(json.dumps(TABLE | {"rows": [row]}))
+    with pytest.raises(UserError, match="no table of") as error:
+        read_table_file(tmp_path / "t.json", UserError)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(
     ("place", "value", "told"),
     [
         (["columns", 0, "n"], "ten", "columns.0.n: Input should be a valid integer"),

@@ -19,7 +19,7 @@ from ladder_hub import paper
 from ladder_hub._shipped import shipped
 from ladder_hub.analysis.claims_result import ClaimsAnalysis, Finding
 from ladder_hub.analysis.pearson import student_quantile
-from ladder_hub.documents import read_text
+from ladder_hub.documents import plain, read_text
 from ladder_hub.errors import UserError
 from ladder_hub.settings import Section, settings_from, validated
 from ladder_hub.table_file import Column, Row, TableFile, Value, read_table_file
@@ -88,7 +88,7 @@ def _analysed(table: TableFile, source: str) -> ClaimsAnalysis:
             findings += found
             if not found:
                 lacks = f"{measure.protocol} {measure.stage} {measure.metric} of {', '.join(claim.contrast)}"
-                missing.append(f"{claim.says}: the table lacks {lacks}")
+                missing.append(f"{claim.says}: the table lacks {lacks} (equally long)")
     return ClaimsAnalysis(source, tuple(findings), (*missing, *_ambiguous(table)))
 
 
@@ -96,11 +96,14 @@ def _findings(claim: Claim, measure: Measure, table: TableFile) -> Iterator[Find
     """One of each column that is asked, and of each length of training: unlike lengths are not compared."""
     for place, column in enumerate(table.columns):
         if (column.kind, column.stage, column.metric) == (measure.protocol, measure.stage, measure.metric):
-            for epochs, rows in _by_length(table).items():
+            lengths = _by_length(table)
+            for epochs, rows in lengths.items():
                 found = {method: row.figures[place] for method, row in rows.items()}
                 values = {method: value for method, value in found.items() if value}
                 if claim.contrast.keys() <= values.keys():
-                    yield _finding(claim, measure, column, epochs, values)
+                    # Of several lengths nothing tells here which of them stands for the claim's.
+                    printed = _printed(claim, measure.task) if len(lengths) == 1 else None
+                    yield _finding(claim, column, epochs, values, printed)
 
 
 def _by_length(table: TableFile) -> dict[int, dict[str, Row]]:
@@ -113,7 +116,7 @@ def _by_length(table: TableFile) -> dict[int, dict[str, Row]]:
 
 def _ambiguous(table: TableFile) -> list[str]:
     return [
-        f"{' and '.join(row.name for row in rows)} are all {method} of {epochs} epochs, and were left out"
+        f"{' and '.join(plain(row.name) for row in rows)} are all {plain(method)} of {epochs} epochs, and were left out"
         for (epochs, method), rows in _settings(table).items()
         if len(rows) > 1
     ]
@@ -128,7 +131,7 @@ def _settings(table: TableFile) -> dict[tuple[int, str], list[Row]]:
     return found
 
 
-def _finding(claim: Claim, measure: Measure, column: Column, epochs: int, values: Mapping[str, Value]) -> Finding:
+def _finding(claim: Claim, column: Column, epochs: int, values: Mapping[str, Value], printed: float | None) -> Finding:
     factors = [(factor, values[method]) for method, factor in claim.contrast.items()]
     half = _half(factors, list(values.values()))
     return Finding(
@@ -142,7 +145,7 @@ def _finding(claim: Claim, measure: Measure, column: Column, epochs: int, values
         {method: len(values[method].by_seed) for method in claim.contrast},
         100 * math.fsum(factor * value.mean for factor, value in factors),
         None if half is None else 100 * half,
-        _printed(claim, measure.task),
+        printed,
     )
 
 

@@ -158,7 +158,7 @@ def _cost(place: Place) -> Cost:
     facts = place.provenance()
     hours = round(facts["wall_seconds"] / 3600, 3)
     joules = facts.get("joules")
-    kwh = round(joules / 3.6e6, 3) if isinstance(joules, int | float) else None
+    kwh = round(joules / 3.6e6, 6) if isinstance(joules, int | float) else None
     return Cost(place.seed, facts["samples_seen"], hours, facts["device"], facts["processes"], kwh)
 
 

@@ -127,7 +127,10 @@ def test_what_the_table_lacks_is_said(tmp_path) -> None:
     table = written(tmp_path / "t.json", {"byol": {KNN5: [0.3, 0.3]}, "ladder_byol": {KNN5: [0.3, 0.31]}})
     result = analyse_claims([table])
     assert len(result.findings) + len(result.missing) == 18
-    assert "D-D-G-G beats D-D-D-D: the table lacks seg res5 miou of ladder_dense, ladder_dddd" in result.missing
+    assert (
+        "D-D-G-G beats D-D-D-D: the table lacks seg res5 miou of ladder_dense, ladder_dddd (equally long)"
+        in result.missing
+    )
     assert result.notes()[0] == "t.json: percentage points with 95 % intervals over 2 seeds and the validation images"
 
 
@@ -139,7 +142,7 @@ def test_only_equal_lengths_are_compared(tmp_path) -> None:
         "byol 200": {LINEAR2: [0.29, 0.29]},
     }
     (finding,) = analyse_claims([written(tmp_path / "t.json", rows)]).findings
-    assert (finding.epochs, round(finding.value, 6)) == (100, 4.0)
+    assert (finding.epochs, round(finding.value, 6), finding.paper) == (100, 4.0, None)
     rows["ladder_byol 200"] = {LINEAR2: [0.28, 0.28]}
     result = analyse_claims([written(tmp_path / "t.json", rows)])
     assert [(found.epochs, round(found.value, 6)) for found in result.findings] == [(100, 4.0), (200, -1.0)]

@@ -14,6 +14,7 @@ from ladder_hub.sweeps.grid import load_sweep
 from ladder_hub.sweeps.places import Place
 from ladder_hub.sweeps.table import read_table
 from ladder_hub.sweeps.written import header_and_rows, markdown, notes, write_table
+from ladder_hub.table_file import read_table_file
 
 SWEEP = load_sweep("table4")
 SETTINGS = {setting.cell.name: setting for setting in settings_of(SWEEP, "tiny64", SMALL)}
@@ -70,6 +71,23 @@ def test_what_is_printed(out: Path) -> None:
     text = markdown(read_table(SWEEP, out))
     assert "| BYOL | 40 | 3 | 30.0 ± 7.1 (n = 2) |" in text
     assert "- knn: knn:k20-t0.07 on 500 images of val." in text
+
+
+def test_what_runs_took(tmp_path) -> None:
+    """Energy where provenance has it; runs of before it was counted have not even the key."""
+    places = [finished(tmp_path, "byol", seed) for seed in (0, 1, 2)]
+    for place, joules in zip(places[:2], (1800, None), strict=True):
+        path = place.run / "artifact" / "provenance.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"joules": joules}))
+    row = next(row for row in read_table(SWEEP, tmp_path).rows if row.name == "byol")
+    assert [(cost.hours, cost.kwh) for cost in row.costs] == [(0.343, 0.0005), (0.343, None), (0.343, None)]
+
+
+def test_what_is_written_can_be_read(out: Path) -> None:
+    write_table(read_table(SWEEP, out), out)
+    table = read_table_file(out / "table.json", UserError)
+    assert [row.name for row in table.rows] == [row.name for row in read_table(SWEEP, out).rows]
+    assert sum(value is not None for row in table.rows for value in row.figures) == 9
 
 
 def test_a_single_seed_has_no_deviation(tmp_path) -> None:

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -185,6 +186,17 @@ def test_the_energy_of_a_run_is_that_of_all_its_parts(tmp_path: Path, monkeypatc
     last.unlink()
     run(out, resume=out)
     assert json.loads((out / "artifact" / "provenance.json").read_text())["joules"] == 20.0
+
+
+def test_a_checkpoint_from_before_energy_was_counted_goes_on(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "old"
+    shutil.copytree(finished, out)
+    newest_checkpoint(out / "checkpoints").unlink()
+    older = newest_checkpoint(out / "checkpoints")
+    state = load_checkpoint(older)
+    save_checkpoint(out / "checkpoints", state["step"], {key: state[key] for key in state if key != "joules"})
+    run(out, resume=out)
+    assert json.loads((out / "artifact" / "provenance.json").read_text())["joules"] is None
 
 
 def test_a_stop_during_a_measurement_loses_nothing(finished: Path, tmp_path: Path) -> None:
