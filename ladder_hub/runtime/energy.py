@@ -35,8 +35,10 @@ def counter(device: torch.device) -> float | None:
     """
     if device.type != "cuda" or torch.version.hip:
         return None
-    import pynvml
-
+    try:
+        import pynvml
+    except ImportError:  # a source tree on the path of a machine that lacks it: no reason to end a run
+        return None
     try:
         pynvml.nvmlInit()
         # By its UUID: CUDA_VISIBLE_DEVICES renumbers devices for CUDA alone.

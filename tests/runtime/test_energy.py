@@ -1,5 +1,6 @@
 """Energy of a run: what the driver's counters say, added up, and nothing where one says nothing."""
 
+import sys
 from types import SimpleNamespace
 
 import pynvml
@@ -36,6 +37,11 @@ def test_a_device_that_does_not_say_is_no_error(driver, monkeypatch):
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
 
     monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", refuse)
+    assert counter(torch.device("cuda", 0)) is None
+
+
+def test_without_its_library_nothing_is_known(driver, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
     assert counter(torch.device("cuda", 0)) is None
 
 
