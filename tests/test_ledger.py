@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ladder_hub import paper
+from ladder_hub.cli import main
 from ladder_hub.ledger import Figure, LedgerError, Run, ledger_dict, measured, read_ledger
 from ladder_hub.recipe import recipe_names
 from ladder_hub.settings import SettingError
@@ -70,6 +71,17 @@ def test_figures_of_a_sweep(tmp_path) -> None:
     assert (found.hours, found.device) == ((0.5, 0.25), "cpu")
     with pytest.raises(LedgerError, match="0 rows are called ladder, not 1"):
         measured(Run(**RUN | {"row": "ladder"}), tmp_path)
+
+
+def test_what_is_printed_says_which_run_a_figure_is_of(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["ledger"])
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    runs = [run for entry in read_ledger() for run in entry.runs]
+    assert len(runs) >= 5
+    assert [line for line in lines if line in {f"{run.setting}:" for run in runs}] == [f"{r.setting}:" for r in runs]
+    figures = [f for run in runs for f in measured(run).figures if f.is_main]
+    assert sum(line in map(str, figures) for line in lines) == len(figures)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ def ledger(as_json: AsJson = False) -> None:
     rows: list[tuple[str, ...]] = []
     for entry in entries:
         others = [f"{_figures(other.figures)} ({other.setting})" for other in entry.others]
-        ours = [entry.status, *(str(f) for run in entry.runs for f in measured(run).figures if f.is_main)]
+        ours: list[str] = [entry.status]
+        for run in entry.runs:
+            ours += [f"{run.setting}:", *(f"  {figure}" for figure in measured(run).figures if figure.is_main)]
         rows += zip_longest([entry.recipe], ours, [_figures(entry.paper)], others, fillvalue="")
     show(["recipe", "ours", "the paper's", "others'"], rows)
 
