@@ -2,8 +2,9 @@
 
 import json
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -47,12 +48,10 @@ class Column(_Part):
         return self.protocol.partition(":")[0]
 
 
-class Value(_Part):
-    """A figure over seeds."""
+class OverSeeds:
+    """Mean and spread of whatever has a figure by seed, 0..1."""
 
-    by_seed: Annotated[dict[Seed, Share], Field(min_length=1)]
-    ci95: dict[Seed, tuple[Share, Share] | None]
-    """From the finite validation set."""
+    by_seed: Mapping[Any, float]
 
     @property
     def mean(self) -> float:
@@ -63,6 +62,14 @@ class Value(_Part):
     def std(self) -> float | None:
         """The sample's (n - 1); None of one seed."""
         return statistics.stdev(self.by_seed.values()) if len(self.by_seed) > 1 else None
+
+
+class Value(OverSeeds, _Part):
+    """A figure over seeds."""
+
+    by_seed: Annotated[dict[Seed, Share], Field(min_length=1)]
+    ci95: dict[Seed, tuple[Share, Share] | None]
+    """From the finite validation set."""
 
 
 class Cost(_Part):

@@ -159,6 +159,7 @@ ROOMS: dict[str, set[str]] = {
         "runtime",
         "settings",
         "siamese",
+        "table_file",
         "training",
         "weights",
     },

@@ -81,10 +81,10 @@ def read_claims() -> tuple[Claim, ...]:
 
 
 def _analysed(table: TableFile, source: str) -> ClaimsAnalysis:
-    findings, missing = [], []
+    findings, missing, lengths = [], [], _by_length(table)
     for claim in read_claims():
         for measure in claim.figures:
-            found = list(_findings(claim, measure, table))
+            found = list(_findings(claim, measure, table.columns, lengths))
             findings += found
             if not found:
                 lacks = f"{measure.protocol} {measure.stage} {measure.metric} of {', '.join(claim.contrast)}"
@@ -92,11 +92,12 @@ def _analysed(table: TableFile, source: str) -> ClaimsAnalysis:
     return ClaimsAnalysis(source, tuple(findings), (*missing, *_ambiguous(table)))
 
 
-def _findings(claim: Claim, measure: Measure, table: TableFile) -> Iterator[Finding]:
+def _findings(
+    claim: Claim, measure: Measure, columns: Sequence[Column], lengths: Mapping[int, Mapping[str, Row]]
+) -> Iterator[Finding]:
     """One of each column that is asked, and of each length of training: unlike lengths are not compared."""
-    for place, column in enumerate(table.columns):
+    for place, column in enumerate(columns):
         if (column.kind, column.stage, column.metric) == (measure.protocol, measure.stage, measure.metric):
-            lengths = _by_length(table)
             for epochs, rows in lengths.items():
                 found = {method: row.figures[place] for method, row in rows.items()}
                 values = {method: value for method, value in found.items() if value}

@@ -1,7 +1,6 @@
 """A sweep's table: what its folder holds, mean and standard deviation over seeds, beside the paper's figures."""
 
 import json
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from ladder_hub.recipe import load_recipe
 from ladder_hub.sweeps.evaluations import read_figures
 from ladder_hub.sweeps.grid import Cell, Sweep
 from ladder_hub.sweeps.places import UNTRAINED, Place, last_words, places
+from ladder_hub.table_file import OverSeeds
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,12 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Value:
+class Value(OverSeeds):
     """A figure over seeds, 0..1."""
 
     by_seed: dict[int, float]
     ci95: dict[int, tuple[float, float] | None]
     """By seed: the interval from the finite validation set; None where none was computed."""
-
-    @property
-    def mean(self) -> float:
-        """Over the seeds."""
-        return statistics.fmean(self.by_seed.values())
-
-    @property
-    def std(self) -> float | None:
-        """The sample's standard deviation (n - 1); None of a single seed."""
-        return statistics.stdev(self.by_seed.values()) if len(self.by_seed) > 1 else None
 
 
 @dataclass(frozen=True)
