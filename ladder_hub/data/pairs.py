@@ -3,6 +3,7 @@
 Three ways to give them: tar shards (`pairs_tar`), a folder with `images` and `masks`, a list (`pairs_folder`).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -13,7 +14,7 @@ from ladder_hub.data.decode import Encoded
 from ladder_hub.data.image_source import BadImage, DataError, decoded, expanded
 from ladder_hub.data.pairs_classes import class_names_beside
 from ladder_hub.data.pairs_folder import folder_pairs, listed_pairs
-from ladder_hub.data.pairs_mask import MOST_CLASSES, decode_mask
+from ladder_hub.data.pairs_mask import MOST_CLASSES, decode_mask, decode_values
 from ladder_hub.data.pairs_tar import TarPairs
 from ladder_hub.data.picture import Picture
 from ladder_hub.data.shards import expand_shards
@@ -61,6 +62,7 @@ class PairSource:
         spec: What the user typed.
         classes: Labels are 0..classes - 1.
         class_names: As many, None where only numbers are known.
+        values: What stands in the masks for class 0, 1, ...; empty: the classes themselves.
 
     Attributes:
         lone: Images that were left out since they have no mask.
@@ -68,8 +70,17 @@ class PairSource:
 
     labels: np.ndarray | None = None
 
-    def __init__(self, places: Places, *, spec: str, classes: int, class_names: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        places: Places,
+        *,
+        spec: str,
+        classes: int,
+        class_names: list[str] | None = None,
+        values: Sequence[int] = (),
+    ) -> None:
         self.spec, self.classes, self.class_names = spec, classes, class_names
+        self.values = tuple(values)
         self.lone = places.lone
         self._places = places
 
@@ -101,10 +112,33 @@ class PairSource:
                 has.
         """
         picture = self.picture(index)
+        data = self._mask_data(index)
         try:
-            data = self._places.mask_data(index)
-            mask = decode_mask(data, height=picture.height, width=picture.width, classes=self.classes)
+            mask = decode_mask(
+                data, height=picture.height, width=picture.width, classes=self.classes, values=self.values
+            )
             return Pair(picture.read(), torch.from_numpy(mask))
+        except ValueError as error:
+            raise BadImage(self.key(index), str(error)) from None
+
+    def stored_mask(self, index: int) -> np.ndarray:
+        """What stands in the file of a mask, whether a class has it or not; the image's pixels are not decoded.
+
+        Returns:
+            Integers or bool (H, W).
+
+        Raises:
+            BadImage: as `pair`, but for labels that no class has.
+        """
+        picture = self.picture(index)
+        try:
+            return decode_values(self._mask_data(index), height=picture.height, width=picture.width)
+        except ValueError as error:
+            raise BadImage(self.key(index), str(error)) from None
+
+    def _mask_data(self, index: int) -> bytes:
+        try:
+            return self._places.mask_data(index)
         except OSError as error:
             raise BadImage(self.key(index), f"its mask: {error.strerror or type(error).__name__}") from None
         except ValueError as error:
@@ -117,7 +151,7 @@ class PairSource:
         return {"source": places.kind, "name": places.name, **counts, "digest": places.digest}
 
 
-def open_pairs(train: str, val: str, *, classes: int = 0) -> tuple[PairSource, PairSource]:
+def open_pairs(train: str, val: str, *, classes: int = 0, values: Sequence[int] = ()) -> tuple[PairSource, PairSource]:
     """The pairs to learn from and those to be judged on, of the same classes.
 
     Args:
@@ -125,6 +159,7 @@ def open_pairs(train: str, val: str, *, classes: int = 0) -> tuple[PairSource, P
             `pairs_tar` and `pairs_folder` for what is in them.
         val: Likewise.
         classes: How many there are; 0: `classes.txt` in the folder, or beside the list or tar, tells their names.
+        values: What stands in the masks for class 0, 1, ... (`[0, 255]`); empty: the classes themselves.
 
     Raises:
         DataError: nothing usable there, or the classes are not known or differ; one line.
@@ -135,16 +170,18 @@ def open_pairs(train: str, val: str, *, classes: int = 0) -> tuple[PairSource, P
     if names[0] and names[1] and names[0] != names[1]:
         raise DataError(f"the classes.txt of data.train={train} and that of data.val={val} differ")
     known = names[0] or names[1]
-    count = classes or len(known or ())
+    count = classes or len(values) or len(known or ())
     if not count:
         raise DataError(
             "how many classes there are is not known: give data.classes=21, say, or classes.txt beside the data"
         )
     if known and len(known) != count:
-        raise DataError(f"data.classes={classes}, but classes.txt names {len(known)}")
+        raise DataError(f"data.classes={count}, but classes.txt names {len(known)}")
+    if values and len(values) != count:
+        raise DataError(f"data.classes={count}, but data.values names {len(values)}: one for each class, 0 first")
     if not 2 <= count <= MOST_CLASSES:
         raise DataError(f"data.classes={count}: 2 to {MOST_CLASSES} can be told apart")
-    sources = {s: PairSource(places[s], spec=specs[s], classes=count, class_names=known) for s in specs}
+    sources = {s: PairSource(places[s], spec=specs[s], classes=count, class_names=known, values=values) for s in specs}
     for split, source in sources.items():
         _check_some(source, split)
     return sources["train"], sources["val"]

@@ -1,16 +1,20 @@
 """`eval segment` as a whole, on squares and discs: it learns, goes on to the same bits, also in two processes."""
 
+import io
 import json
 import os
+import re
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import squares
 import torch
 from artifact_factory import make_artifact
+from PIL import Image
 from processes import Processes, torchrun_variables
 from rich.console import Console
 from torch import Tensor
@@ -239,3 +243,58 @@ def test_what_cannot_be_is_told_before_anything_starts(override: str, message: s
 def test_a_network_that_cannot_be_dilated_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="output_stride"):
         run(data, tmp_path / "run", model="random:mobilenetv3_small_100")
+
+
+def test_masks_are_told_before_anything_is_learned(data: Path, tmp_path: Path) -> None:
+    console = Console(record=True, width=400, file=io.StringIO())
+    keys = [*SMALL, f"data.train={data}/train.tar", f"data.val={data}/val.tar", f"out={tmp_path / 'run'}"]
+    eval_segment("random:test_resnet", "voc_small", [*keys, "data.classes=3", "steps=1"], console=console)
+    told = console.export_text()
+    assert re.search(r"data\.train: 9 masks: class 0 \d\d\.\d%, class \d \d+\.\d%, class \d \d+\.\d%; ignored", told)
+    assert "data.val: 5 masks: class 0" in told
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory) -> Path:
+    """Pairs whose masks hold 0 and 255, as most tools write two classes."""
+    root = squares.write_folder(tmp_path_factory.mktemp("binary"), 6)
+    (root / "classes.txt").unlink()
+    for path in (root / "masks").iterdir():
+        mask = np.array(Image.open(path))
+        Image.fromarray(np.where(mask == 1, 255, 0).astype(np.uint8)).save(path)
+    return root
+
+
+def test_binary_masks_of_0_and_255_give_no_figure_of_100_per_cent(binary: Path, tmp_path: Path) -> None:
+    where = [f"data.train={binary}", f"data.val={binary}"]
+    with pytest.raises(UserError, match=r"hold 0 and 255 alone.*data.values=\[0,255\]"):
+        run(binary, tmp_path / "refused", *where, "data.classes=2")
+    assert not (tmp_path / "refused").exists()
+    done = run(binary, tmp_path / "mapped", *where, "data.classes=0", "data.values=[0,255]")
+    assert "data.values=[0, 255]" in done.metrics[0]["protocol"]
+    results = json.loads((tmp_path / "mapped" / "results.json").read_text())
+    masks = [np.array(Image.open(path)) for path in (binary / "masks").iterdir()]
+    true = [sum(int((mask == value).sum()) for mask in masks) for value in (0, 255)]
+    assert [sum(row) for row in results["confusion"]] == true
+
+
+def test_a_class_that_val_lacks_is_part_of_the_name_or_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"data.train=.*1 of the 4 classes are in none of its 9 masks \(class 3\)"):
+        run(data, tmp_path / "refused", "data.classes=4")
+    done = run(data, tmp_path / "run", "data.classes=4", "data.absent=allow")
+    assert 'data.absent="allow"' in done.metrics[0]["protocol"]
+
+
+def test_no_labelled_pixel_is_no_figure(tmp_path: Path) -> None:
+    pairs = [(name, _all_ignored(content) if name.endswith("png") else content) for name, content in squares.members(2)]
+    path = squares.write_shard(tmp_path / "ignored.tar", pairs)
+    source, _ = open_pairs(str(path), str(path), classes=3)
+    maker = ValMaker(source, (64, 40))
+    with Display(Console(quiet=True)) as display:
+        judge = Judge(World(), display, tmp_path, "float32")
+        with pytest.raises(RunError, match="no pixel of .* has a class"):
+            judged(Oracle(), maker, judge, classes=3, workers=0)
+
+
+def _all_ignored(content: bytes) -> bytes:
+    return squares.png(np.full_like(np.array(Image.open(io.BytesIO(content))), 255))

@@ -84,7 +84,7 @@ def judged(predictor: Predictor, maker: ValMaker, judge: Judge, *, classes: int,
     """Count what is right over all images, each process over its share.
 
     Raises:
-        RunError: no image can be used.
+        RunError: no image can be used, or no pixel has a class.
     """
     world = judge.world
     mine = np.array_split(np.arange(len(maker.source)), world.size)[world.rank].tolist()
@@ -102,6 +102,8 @@ def judged(predictor: Predictor, maker: ValMaker, judge: Judge, *, classes: int,
     tally = Tally(_over_all(judge, matrix), _rows_of_all(judge, torch.cat(rows)))
     if not len(tally.by_image):
         world.raise_on_all(RunError(f"no image of {maker.source.spec} can be judged"))
+    if not tally.matrix.any():
+        world.raise_on_all(RunError(f"no pixel of {maker.source.spec} has a class: there is nothing to judge by"))
     return tally
 
 

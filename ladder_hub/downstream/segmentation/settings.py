@@ -26,12 +26,22 @@ class SegmentData(Section):
     val: str = ""
     classes: Annotated[int, Field(ge=0, le=255)] = 0
     """How many; 0: `classes.txt` beside the data says."""
+    values: tuple[Annotated[int, Field(ge=0, le=2**16 - 1)], ...] = ()
+    """What stands in the masks for class 0, 1, ..., as in [0, 255]; empty: the classes themselves."""
+    absent: Literal["refuse", "allow"] = "refuse"
+    """A class that no mask of train, or none of val, has."""
     size: tuple[Side, Side]
     """An image is resized, its shape kept, until its long side is the first of these or its short side the second."""
     max_bad: Fraction = 0.01
     """Share of pairs that may be unusable before the run stops."""
     workers: Annotated[int, Field(ge=-1, le=1024)] = -1
     """Loader processes; -1: one a core, at most 8."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.values)) < len(self.values):
+            raise ValueError(f"data.values: each value is of one class, got {list(self.values)}")
+        return self
 
 
 class FcnKeys(Section):

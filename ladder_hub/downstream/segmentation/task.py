@@ -12,6 +12,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from ladder_hub.data.pairs import PairSource, open_pairs
+from ladder_hub.data.pairs_look import check_masks, look_at_masks, told_masks
 from ladder_hub.data.photometric import normalise
 from ladder_hub.device import seed_everything
 from ladder_hub.downstream.finetune import Finetuned, finetune_on
@@ -85,7 +86,7 @@ class SegmentTask:
 
     def __init__(self, keys: SegmentRecipe, say: Callable[[str], None]) -> None:
         self._keys, data = keys, keys.data
-        self._train, self._val = open_pairs(data.train, data.val, classes=data.classes)
+        self._train, self._val = open_pairs(data.train, data.val, classes=data.classes, values=data.values)
         for source in (self._train, self._val):
             if source.lone:
                 say(f"{source.spec}: {source.lone} images have no mask and are left out")
@@ -100,6 +101,20 @@ class SegmentTask:
             "data.classes": str(self._train.classes),
             "model": self._subject.weights,
         }
+
+    def look(self, say: Callable[[str], None]) -> None:
+        """Tell what stands in the masks.
+
+        Raises:
+            DataError: no honest figure can be made of them.
+        """
+        data = self._keys.data
+        looks = []
+        for key, source in (("data.train", self._train), ("data.val", self._val)):
+            found = look_at_masks(source, workers=data.workers, until_all=data.absent == "refuse")
+            say(f"{key}: {told_masks(found, source)}")
+            looks.append((key, found, source))
+        check_masks(looks, max_bad=data.max_bad, absent=data.absent == "allow")
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """SGD over everything that is trained, norms and biases too, at one rate."""
@@ -174,4 +189,8 @@ def _network(subject: Subject, keys: SegmentRecipe, *, classes: int) -> SegmentN
 
 
 def _build(keys: SegmentRecipe, world: World, say: Callable[[str], None]) -> SegmentTask:
-    return SegmentTask(keys, say if world.is_first else lambda _: None)
+    if not world.is_first:
+        return SegmentTask(keys, lambda _: None)
+    task = SegmentTask(keys, say)
+    task.look(say)
+    return task
