@@ -156,7 +156,7 @@ def _result_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
         entry["metric"],
         percent(entry["value"]),
         f"{percent(interval[0])} to {percent(interval[1])}" if interval else "not measured",
-        str(entry["n"]),
+        str(entry["n"]) + (f", {entry['overlap']} of them in the training images" if entry.get("overlap") else ""),
         str(entry.get("seeds", 1)),
         percent(baseline) if baseline is not None else "not measured",
         data_name(entry["data"]["val"]),

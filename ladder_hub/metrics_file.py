@@ -65,9 +65,10 @@ _METRIC_KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "n": (_is_count, "count"),
     "seeds": (_is_count, "count"),
+    "overlap": (lambda value: value is None or _is_count(value), "count"),
     "data": (lambda value: isinstance(value, dict) and "val" in value, "table with val"),
 }
-_OPTIONAL = {"baseline", "ci95", "seeds"}
+_OPTIONAL = {"baseline", "ci95", "overlap", "seeds"}
 
 
 def merged(old: Sequence[Metric], new: Sequence[Metric]) -> list[Metric]:

@@ -39,8 +39,9 @@ def show_metrics(metrics: Sequence[dict[str, Any]]) -> None:
     for entry in metrics:
         before = "" if entry.get("baseline") is None else f"{entry['baseline']:.1%}"
         interval = "{:.1%} to {:.1%}".format(*entry["ci95"]) if entry.get("ci95") else ""
+        asked = f"{entry['n']} ({entry['overlap']} in train)" if entry.get("overlap") else entry["n"]
         rows.append(
-            (entry["protocol"], entry["stage"], entry["metric"], f"{entry['value']:.1%}", interval, entry["n"], before)
+            (entry["protocol"], entry["stage"], entry["metric"], f"{entry['value']:.1%}", interval, asked, before)
         )
     if rows:
         show(["protocol", "stage", "metric", "value", "95 % interval", "n", "before training"], rows)

@@ -41,15 +41,27 @@ class FolderSource:
 
     def picture(self, index: int) -> Picture:
         """The image, perhaps not decoded yet. Raises BadImage."""
+        data = self.content(index)
+        try:
+            return Encoded(data)
+        except ValueError as error:
+            raise BadImage(self._paths[index], str(error)) from None
+
+    def content(self, index: int, most: int = -1) -> bytes:
+        """The file, or its first bytes. Raises BadImage."""
         key = self._paths[index]
         try:
             with open(os.path.join(self._root, key), "rb") as file:  # noqa: PTH118, PTH123 - a million times an epoch
-                data = file.read()
-            return Encoded(data)
+                return file.read(most)
         except OSError as error:
             raise BadImage(key, error.strerror or type(error).__name__) from None
-        except ValueError as error:
-            raise BadImage(key, str(error)) from None
+
+    def size(self, index: int) -> int:
+        """Bytes of the file as it is now."""
+        try:
+            return os.stat(os.path.join(self._root, self._paths[index])).st_size  # noqa: PTH116, PTH118 - likewise
+        except OSError:
+            return -1
 
     def image(self, index: int) -> torch.Tensor:
         """Decoded image, uint8 (3, H, W), RGB. Raises BadImage."""

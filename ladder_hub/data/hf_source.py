@@ -1,12 +1,13 @@
 """Images of a Hugging Face dataset, at random places; `datasets` keeps them in a memory-mapped file."""
 
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from ladder_hub.data.decode import Encoded
-from ladder_hub.data.hf_cells import image_bytes
+from ladder_hub.data.hf_cells import cell_sizes, image_bytes
 from ladder_hub.data.hf_dataset import image_column, label_column, open_dataset, read_address, undecoded
 from ladder_hub.data.image_source import BadImage, DataError, Progress, decoded, no_progress
 from ladder_hub.data.picture import Picture
@@ -45,12 +46,34 @@ class HubSource:
 
     def picture(self, index: int) -> Picture:
         """The image, perhaps not decoded yet. Raises BadImage."""
+        data = self.content(index)
         try:
-            return Encoded(image_bytes(self._images[index][self._column], self._roots))
+            return Encoded(data)
+        except ValueError as error:
+            raise BadImage(self.key(index), str(error)) from None
+
+    def content(self, index: int, most: int = -1) -> bytes:
+        """The row's image file, or its first bytes. Raises BadImage."""
+        try:
+            data = image_bytes(self._images[index][self._column], self._roots)
         except OSError as error:
             raise BadImage(self.key(index), error.strerror or type(error).__name__) from None
         except ValueError as error:
             raise BadImage(self.key(index), str(error)) from None
+        return data if most < 0 else data[:most]
+
+    def size(self, index: int) -> int:
+        """Bytes of the row's image file."""
+        if (size := int(self._sizes[index])) >= 0:
+            return size
+        try:
+            return len(self.content(index))
+        except BadImage:
+            return -1
+
+    @cached_property
+    def _sizes(self) -> np.ndarray:
+        return cell_sizes(self._images, self._column)
 
     def image(self, index: int) -> torch.Tensor:
         """Decoded image, uint8 (3, H, W), RGB. Raises BadImage."""

@@ -86,6 +86,18 @@ class Source(Protocol):
         """
         ...
 
+    def size(self, index: int) -> int:
+        """Bytes of the image's file; below 0 where there is no file, or none that can be looked at."""
+        ...
+
+    def content(self, index: int, most: int = -1) -> bytes:
+        """The image's file, or its first `most` bytes.
+
+        Raises:
+            BadImage: it can't be read.
+        """
+        ...
+
     def fingerprint(self) -> dict[str, Any]:
         """What provenance records: source, name, count, classes, digest (SHA-256 of the listing)."""
         ...

@@ -49,6 +49,10 @@ class Places(Protocol):
         """The image file. Raises OSError, ValueError."""
         ...
 
+    def image_size(self, index: int) -> int:
+        """Bytes of the image file. Raises OSError."""
+        ...
+
     def mask_data(self, index: int) -> bytes:
         """The mask file. Raises OSError, ValueError."""
         ...
@@ -93,12 +97,28 @@ class PairSource:
 
     def picture(self, index: int) -> Picture:
         """The image, perhaps not decoded yet. Raises BadImage."""
+        data = self.content(index)
         try:
-            return Encoded(self._places.image_data(index))
+            return Encoded(data)
+        except ValueError as error:
+            raise BadImage(self.key(index), str(error)) from None
+
+    def content(self, index: int, most: int = -1) -> bytes:
+        """The image's file, or its first bytes. Raises BadImage."""
+        try:
+            data = self._places.image_data(index)
         except OSError as error:
             raise BadImage(self.key(index), error.strerror or type(error).__name__) from None
         except ValueError as error:
             raise BadImage(self.key(index), str(error)) from None
+        return data if most < 0 else data[:most]
+
+    def size(self, index: int) -> int:
+        """Bytes of the image's file."""
+        try:
+            return self._places.image_size(index)
+        except OSError:
+            return -1
 
     def image(self, index: int) -> torch.Tensor:
         """The image alone, uint8 (3, H, W), RGB. Raises BadImage."""

@@ -42,6 +42,10 @@ class FilePairs:
         """The image file. Raises OSError."""
         return (self._root / self._pairs[index][0]).read_bytes()
 
+    def image_size(self, index: int) -> int:
+        """Bytes of the image file. Raises OSError."""
+        return (self._root / self._pairs[index][0]).stat().st_size
+
     def mask_data(self, index: int) -> bytes:
         """The mask file. Raises OSError."""
         return (self._root / self._pairs[index][1]).read_bytes()

@@ -62,6 +62,10 @@ class TarPairs:
         """The image file. Raises OSError, ValueError."""
         return self._read(index, 0)
 
+    def image_size(self, index: int) -> int:
+        """Bytes of the image file."""
+        return int(self._spans[index, 0, 1])
+
     def mask_data(self, index: int) -> bytes:
         """The mask file. Raises OSError, ValueError."""
         return self._read(index, 1)

@@ -75,6 +75,15 @@ class ShapesSource:
         """The image, uint8 (3, size, size), RGB."""
         return torch.from_numpy(self._draw(index)[0])
 
+    def size(self, index: int) -> int:
+        """There is no file: an image is drawn, and train and val have none in common."""
+        return -1
+
+    def content(self, index: int, most: int = -1) -> bytes:
+        """The pixels, row by row."""
+        data = self._draw(index)[0].tobytes()
+        return data if most < 0 else data[:most]
+
     def sample(self, index: int) -> ShapesSample:
         """The image with its label, boxes and masks."""
         pixels, objects, masks = self._draw(index)

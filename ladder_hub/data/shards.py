@@ -45,16 +45,27 @@ class ShardSource:
 
     def picture(self, index: int) -> Picture:
         """The image, perhaps not decoded yet. Raises BadImage."""
-        size = int(self._index.size[index])
+        data = self.content(index)
         try:
-            data = os.pread(self._file(int(self._index.shard[index])), size, int(self._index.offset[index]))
-            if len(data) < size:
-                raise ValueError("the shard became shorter while in use")
             return Encoded(data)
-        except OSError as error:
-            raise BadImage(self.key(index), error.strerror or type(error).__name__) from None
         except ValueError as error:
             raise BadImage(self.key(index), str(error)) from None
+
+    def content(self, index: int, most: int = -1) -> bytes:
+        """The member, or its first bytes. Raises BadImage."""
+        whole = self.size(index)
+        size = whole if most < 0 else min(whole, most)
+        try:
+            data = os.pread(self._file(int(self._index.shard[index])), size, int(self._index.offset[index]))
+        except OSError as error:
+            raise BadImage(self.key(index), error.strerror or type(error).__name__) from None
+        if len(data) < size:
+            raise BadImage(self.key(index), "the shard became shorter while in use")
+        return data
+
+    def size(self, index: int) -> int:
+        """Bytes of the member."""
+        return int(self._index.size[index])
 
     def image(self, index: int) -> torch.Tensor:
         """Decoded image, uint8 (3, H, W), RGB. Raises BadImage."""

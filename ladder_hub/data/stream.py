@@ -153,6 +153,15 @@ class HeldSource:
         except ValueError as error:
             raise BadImage(self.key(index), str(error)) from None
 
+    def size(self, index: int) -> int:
+        """Bytes of the image's file."""
+        return len(self._images[index].data)
+
+    def content(self, index: int, most: int = -1) -> bytes:
+        """The image's file, or its first bytes."""
+        data = self._images[index].data
+        return data if most < 0 else data[:most]
+
     def fingerprint(self) -> dict[str, Any]:
         """Source, count and the SHA-256 of the keys."""
         digest = hashlib.sha256("\n".join(image.key for image in self._images).encode()).hexdigest()

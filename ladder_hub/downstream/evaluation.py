@@ -10,6 +10,7 @@ from rich.console import Console
 from torch.nn import functional as F
 
 from ladder_hub.backbone import STAGE_NAMES
+from ladder_hub.data.overlap import count_overlap
 from ladder_hub.data.sources import Source
 from ladder_hub.downstream.feature_shards import FeatureTable
 from ladder_hub.downstream.frozen import open_frozen
@@ -81,6 +82,7 @@ def eval_knn(
 
 def _measured(subject: Subject, settings: KnnSettings, world: World, display: Display) -> list[Facts]:
     train, val, classes = world.agreed(lambda: open_labelled(settings.data, subject.artifact))
+    overlap = _overlap(train, val, settings.data.workers, world, display)
     frozen = open_frozen(
         subject,
         world,
@@ -94,7 +96,12 @@ def _measured(subject: Subject, settings: KnnSettings, world: World, display: Di
     known, asked = (frozen.table(source, stages, display) for source in (train, val))
     if not world.is_first:
         return []
-    facts: Facts = {"weights": subject.weights, "train": train.fingerprint(), "val": val.fingerprint()}
+    facts: Facts = {
+        "weights": subject.weights,
+        "train": train.fingerprint(),
+        "val": val.fingerprint(),
+        "overlap": overlap,
+    }
     entries: list[Facts] = []
     numbers = settings.k if isinstance(settings.k, tuple) else (settings.k,)
     voters, truth = (_labels(*pair, world.device) for pair in ((train, known), (val, asked)))
@@ -105,6 +112,11 @@ def _measured(subject: Subject, settings: KnnSettings, world: World, display: Di
             score = scores(near, truth, stage=stage, classes=classes, k=k, temperature=settings.temperature)
             entries += score.entries(protocol=protocol(k, settings.temperature), **facts)
     return entries
+
+
+def _overlap(train: Source, val: Source, workers: int, world: World, display: Display) -> int | None:
+    """How many images are asked that also vote; told by the first process, which alone looks."""
+    return world.agreed(lambda: count_overlap(train, val, display.say, workers=workers) if world.is_first else None)
 
 
 def _labels(source: Source, table: FeatureTable, device: torch.device) -> torch.Tensor:

@@ -33,7 +33,14 @@ class Score:
     n: int
 
     def entries(
-        self, *, protocol: str, weights: str, train: Facts, val: Facts, before: Mapping[str, float] | None = None
+        self,
+        *,
+        protocol: str,
+        weights: str,
+        train: Facts,
+        val: Facts,
+        before: Mapping[str, float] | None = None,
+        overlap: int | None = None,
     ) -> list[Facts]:
         """As metrics.json keeps them; `before` holds the same figures of the network before its training."""
         return [
@@ -48,6 +55,7 @@ class Score:
                 train=train,
                 val=val,
                 baseline=(before or {}).get(metric),
+                overlap=overlap,
             )
             for metric, value in (("top1", self.top1), ("top5", self.top5))
         ]

@@ -57,6 +57,7 @@ def entry(
     train: Facts,
     val: Facts,
     baseline: float | None = None,
+    overlap: int | None = None,
 ) -> Facts:
     """One figure, of any task.
 
@@ -71,6 +72,7 @@ def entry(
         train: Fingerprint of the images that taught.
         val: Fingerprint of the images that were asked.
         baseline: The same figure for the network before its training.
+        overlap: Images of `val` that are in `train` too, byte for byte; None where nobody looked.
     """
     return {
         "protocol": protocol,
@@ -81,6 +83,7 @@ def entry(
         "n": n,
         "seeds": 1,
         "baseline": baseline,
+        "overlap": overlap,
         "data": {"train": train, "val": val},
         "weights": weights,
         "date": date.today().isoformat(),

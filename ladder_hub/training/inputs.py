@@ -32,6 +32,8 @@ class Inputs:
 
     train: Source | StreamSource
     val: Source | None
+    overlap: int | None = None
+    """Images of `val` that are in `train` too; None where nobody looked."""
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:

@@ -59,5 +59,6 @@ def measure(loop: Loop, val: Source) -> None:
             train=loop.inputs.fingerprint,
             val=val.fingerprint(),
             before={"top1": before.top1, "top5": before.top5},
+            overlap=loop.inputs.overlap,
         ),
     )

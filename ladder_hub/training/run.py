@@ -3,13 +3,15 @@
 import contextlib
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from ladder_hub.artifact.reading import read_artifact
+from ladder_hub.data.overlap import count_overlap
+from ladder_hub.data.sources import StreamSource
 from ladder_hub.device import pick_precision
 from ladder_hub.errors import UserError
 from ladder_hub.progress import Display
@@ -95,7 +97,7 @@ def _train(asked: Asked, world: World, console: Console) -> Run | None:
 
     # ---- how it starts: go on with a run; else anew, from `init` or at random ----
     keys, layout = world.agreed(lambda: _settled(asked.recipe, world))
-    inputs = _opened(keys, world, say)
+    inputs = _looked_at(_opened(keys, world, say), keys, world, say)
     with contextlib.ExitStack() as held:
         before = asked.folder if world.is_first else None
         path = world.agreed(lambda: _last_state(before, held, say) if before else None)
@@ -148,6 +150,16 @@ def _opened(recipe: Recipe, world: World, say: Callable[[str], None]) -> Inputs:
         inputs = inputs or found
     assert inputs is not None
     return inputs
+
+
+def _looked_at(inputs: Inputs, recipe: Recipe, world: World, say: Callable[[str], None]) -> Inputs:
+    """The first process tells which images kNN would ask that also vote."""
+    train, val = inputs.train, inputs.val
+    if val is None or isinstance(train, StreamSource):
+        return inputs
+    workers = recipe.data.workers
+    found = world.agreed(lambda: count_overlap(train, val, say, workers=workers) if world.is_first else None)
+    return replace(inputs, overlap=found)
 
 
 def _settled(recipe: Recipe, world: World) -> tuple[Recipe, Layout]:

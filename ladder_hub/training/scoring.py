@@ -22,7 +22,11 @@ def score_if_due(loop: Loop) -> None:
         return
     score = score_network(loop, state.learner.online.backbone, "kNN", bank=recipe.knn.bank)
     loop.log.write({**loop.place(state.step), "knn": {"top1": score.top1, "top5": score.top5}})
-    loop.display.say(f"epoch {state.epoch}: kNN top-1 {score.top1:.1%} (n = {score.n})")
+    loop.display.say(f"epoch {state.epoch}: kNN top-1 {score.top1:.1%} (n = {score.n}{_shared(loop)})")
+
+
+def _shared(loop: Loop) -> str:
+    return f", {loop.inputs.overlap} of data.val in data.train too" if loop.inputs.overlap else ""
 
 
 def score_network(loop: Loop, backbone: nn.Module, name: str, *, bank: int | None = None) -> Score:

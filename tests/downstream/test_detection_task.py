@@ -22,6 +22,7 @@ from ladder_hub.cli import main
 from ladder_hub.downstream.detection.settings import DetectRecipe, read_recipe
 from ladder_hub.downstream.detection.task import eval_detect
 from ladder_hub.downstream.finetune.state import FinetuneState
+from ladder_hub.errors import UserError
 from ladder_hub.recipe_files import names
 from ladder_hub.runtime.checkpoint import load_checkpoint, newest_checkpoint
 from ladder_hub.runtime.log import read_log
@@ -243,3 +244,39 @@ def test_images_that_cannot_be_decoded_are_left_out_of_the_figures(data: list[st
     assert {entry["n"] for entry in run.metrics} == {3}
     assert 100 not in {row["image_id"] for row in json.loads((run.folder / "results.json").read_text())}
     assert sorted(path.name for path in (run.folder / "pictures").iterdir()) == ["101.png", "102.png"]
+
+
+def test_what_is_annotated_is_told_and_what_is_in_both_sets_stands_beside_the_figures(tmp_path: Path) -> None:
+    """Two of the four images of val are in train under other names; a category of val has no box in train."""
+    train = factory.document(6, empty=2)
+    train["annotations"] = [row | {"category_id": 7} for row in train["annotations"]]
+    train["annotations"][0] |= {"iscrowd": 1}
+    train["annotations"][1] |= {"bbox": [-40, 0, 60, 20]}
+    val = factory.document(4, seed=1)
+    factory.write(tmp_path, train, "train.json")
+    factory.write(tmp_path / "val", val, "val.json")
+    for number in (2, 3):
+        data = (tmp_path / "images" / f"{number}.a.png").read_bytes()
+        (tmp_path / "val" / "images" / f"{number}.a.png").write_bytes(data)
+    where = [f"data.images={tmp_path / 'images'}", f"data.val_images={tmp_path / 'val' / 'images'}"]
+    keys = [f"data.train={tmp_path / 'train.json'}", f"data.val={tmp_path / 'val' / 'val.json'}", *where, *TINY]
+    said = Console(record=True, width=300, file=io.StringIO())
+    done = eval_detect("random:test_resnet", "street4", [*keys, "epochs=1", f"out={tmp_path / 'run'}"], console=said)
+    assert {entry["overlap"] for entry in done.metrics} == {2}
+    told = said.export_text()
+    assert "data.train: 6 images (2 without a box), 7 boxes of 2 categories, 1 crowds" in told
+    assert "no box of 1 categories (blue); left out or cut: 1 cut at the edge of their image" in told
+    assert "1 categories of data.val have no box in data.train (blue)" in told
+    assert "data.val and data.train overlap: 2 of the 4 images" in told
+
+
+def test_crowds_alone_are_nothing_to_find(tmp_path: Path) -> None:
+    train, val = factory.document(3), factory.document(2, seed=1)
+    val["annotations"] = [row | {"iscrowd": 1, "segmentation": row["segmentation"]} for row in val["annotations"]]
+    factory.write(tmp_path, train, "train.json")
+    factory.write(tmp_path / "val", val, "val.json")
+    where = [f"data.images={tmp_path / 'images'}", f"data.val_images={tmp_path / 'val' / 'images'}"]
+    keys = [f"data.train={tmp_path / 'train.json'}", f"data.val={tmp_path / 'val' / 'val.json'}", *where, *TINY]
+    with pytest.raises(UserError, match="val.json: all of its boxes are crowds"):
+        eval_detect("random:test_resnet", "street4", [*keys, f"out={tmp_path / 'run'}"], console=Console(quiet=True))
+    assert not (tmp_path / "run").exists()

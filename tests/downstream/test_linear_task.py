@@ -17,6 +17,7 @@ from processes import Processes, command, torchrun_variables
 from rich.console import Console
 from torch.nn import functional as F
 
+from ladder_hub.cli.tables import show_metrics
 from ladder_hub.data.shapes import CLASS_NAMES
 from ladder_hub.downstream import features
 from ladder_hub.downstream.evaluation import eval_knn
@@ -218,3 +219,42 @@ def test_one_line_says_what_is_wrong(model: str, overrides: list[str], message: 
         probe(tmp_path / "run", *words, model=model)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def two_folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Two classes of noise; three of the eight images of val are those of train under other names."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 6), ("val", 4)):
+        for label in ("a", "b"):
+            (tmp_path / split / label).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / split / label / f"{number}.png")
+    for number in range(3):
+        data = (tmp_path / "train" / "a" / f"{number}.png").read_bytes()
+        (tmp_path / "val" / "a" / f"{number}.png").write_bytes(data)
+    return tmp_path / "train", tmp_path / "val"
+
+
+def test_images_of_val_that_are_in_train_stand_beside_the_figure(two_folders, tmp_path: Path, capsys) -> None:
+    train, val = two_folders
+    said = Console(record=True, width=300, file=io.StringIO())
+    keys = [f"data.train={train}", f"data.val={val}", "data.workers=0", "device=cpu", *SIZE]
+    found = eval_knn("random:test_resnet", [*keys, "k=1"], console=said)
+    assert [entry["overlap"] for entry in found] == [3, 3]
+    assert "overlap: 3 of the 8 images of data.val are in data.train too, byte for byte" in said.export_text()
+    show_metrics(found)
+    assert "8 (3 in train)" in capsys.readouterr().out
+    run = eval_linear("random:test_resnet", "cached_100e", [*keys, "epochs=1", f"out={tmp_path / 'o'}"], console=QUIET)
+    assert {entry["overlap"] for entry in run.metrics} == {3}
+    (alone,) = {entry["overlap"] for entry in probe(tmp_path / "shapes", "epochs=1").metrics}
+    assert alone == 0
+
+
+def test_an_overlap_goes_onto_the_card(two_folders, tmp_path: Path) -> None:
+    train, val = two_folders
+    artifact = make_artifact(tmp_path / "artifact")
+    eval_knn(str(artifact), [f"data.train={train}", f"data.val={val}", "data.workers=0", "k=1"], console=QUIET)
+    row = next(line for line in (artifact / "README.md").read_text().splitlines() if "`knn:k1-" in line)
+    assert "| 8, 3 of them in the training images |" in row

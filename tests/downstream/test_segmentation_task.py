@@ -298,3 +298,9 @@ def test_no_labelled_pixel_is_no_figure(tmp_path: Path) -> None:
 
 def _all_ignored(content: bytes) -> bytes:
     return squares.png(np.full_like(np.array(Image.open(io.BytesIO(content))), 255))
+
+
+def test_images_in_both_sets_stand_beside_the_figure(data: Path, tmp_path: Path) -> None:
+    squares.write_shard(tmp_path / "val.tar", squares.members(4, first=7))
+    done = run(data, tmp_path / "run", f"data.val={tmp_path / 'val.tar'}", "steps=1")
+    assert [entry["overlap"] for entry in done.metrics] == [2, 2]

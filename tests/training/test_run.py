@@ -404,3 +404,18 @@ def test_real_shards(real_data: Path, tmp_path: Path) -> None:
     batches = two_views(recipe, inputs.train, layout, world).batches(0, samples=16)
     losses = [state.advance((next(batches), next(batches))).losses for _ in range(2)]
     assert all(0 < loss.item() < 8 for step in losses for loss in step.values())
+
+
+def test_images_that_vote_and_are_asked_are_told_and_stand_beside_the_figure(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for label in ("a", "b"):
+        picture_folder(images / label, 8, 0)
+    for path in (images / "b").iterdir():
+        path.write_bytes(path.read_bytes() + b"b")  # behind the end of the image: other bytes, the same pixels
+    said = io.StringIO()
+    keys = [f"data.train={images}", f"data.val={images}", "epochs=1", "optim.warmup_epochs=0"]
+    done = run(tmp_path / "run", *keys, said=said)
+    assert "data.val and data.train overlap: 16 of the 16 images of data.val are in data.train too" in said.getvalue()
+    assert "(n = 16, 16 of data.val in data.train too)" in said.getvalue()
+    assert [entry["overlap"] for entry in done.metrics] == [16, 16]

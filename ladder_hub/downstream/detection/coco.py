@@ -5,7 +5,7 @@ Boxes are (x, y, width, height) in pixels, as in the file. Categories may have a
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,9 +108,3 @@ def check_same_categories(train: CocoSet, val: CocoSet) -> None:
 def told(left_out: dict[str, int]) -> str:
     """`: 3 without area inside their image, 1 cut ...`, nothing where all is well."""
     return (": " + ", ".join(f"{count} {reason}" for reason, count in left_out.items())) if left_out else ""
-
-
-def say_left_out(coco: CocoSet, say: Callable[[str], None]) -> None:
-    """Tell what of a file is not used as it stands."""
-    if coco.left_out:
-        say(f"{coco.path}: annotations left out or cut{told(coco.left_out)}")

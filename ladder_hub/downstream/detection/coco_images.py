@@ -60,17 +60,32 @@ class CocoImages:
         Raises:
             BadImage: it can't be decoded, or has another size than the JSON says.
         """
-        key = self.key(index)
+        key, data = self.key(index), self.content(index)
         try:
-            image = decode(self._data(index))
-        except OSError as error:
-            raise BadImage(key, error.strerror or type(error).__name__) from None
+            image = decode(data)
         except ValueError as error:
             raise BadImage(key, str(error)) from None
         height, width = self._coco.sizes[index].tolist()
         if image.shape[1:] != (height, width):
             raise BadImage(key, f"is {image.shape[2]}x{image.shape[1]}, the JSON says {width}x{height}")
         return image
+
+    def content(self, index: int, most: int = -1) -> bytes:
+        """The image's file, or its first bytes. Raises BadImage."""
+        try:
+            data = self._data(index)
+        except OSError as error:
+            raise BadImage(self.key(index), error.strerror or type(error).__name__) from None
+        return data if most < 0 else data[:most]
+
+    def size(self, index: int) -> int:
+        """Bytes of the image's file."""
+        if self._places is not None:
+            return int(self._places[index, 1])
+        try:
+            return (self._path / self.key(index)).stat().st_size
+        except OSError:
+            return -1
 
     def _is_file(self, name: str) -> bool:
         inside = not name.startswith(("/", "~")) and ".." not in Path(name).parts

@@ -10,13 +10,15 @@ from rich.console import Console
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 
+from ladder_hub.data.overlap import count_overlap
 from ladder_hub.device import seed_everything
 from ladder_hub.downstream.detection import mask_rcnn
-from ladder_hub.downstream.detection.coco import check_same_categories, say_left_out
+from ladder_hub.downstream.detection.coco import check_same_categories
 from ladder_hub.downstream.detection.coco_images import CocoImages
 from ladder_hub.downstream.detection.coco_masks import library
 from ladder_hub.downstream.detection.coco_reader import read_coco
 from ladder_hub.downstream.detection.data import DetectionSource, Target, TrainMaker
+from ladder_hub.downstream.detection.look import check_boxes, told_boxes, told_never_learned
 from ladder_hub.downstream.detection.metrics import Kind, Precision, average_precision
 from ladder_hub.downstream.detection.pictures import draw
 from ladder_hub.downstream.detection.predict import Predicted, predict
@@ -80,13 +82,13 @@ class DetectTask:
 
     name = "detect"
 
-    def __init__(self, keys: DetectRecipe, say: Callable[[str], None]) -> None:
+    def __init__(self, keys: DetectRecipe) -> None:
         self._keys, data = keys, keys.data
+        self._overlap: int | None = None
         train, self._val = read_coco(data.train, key="data.train"), read_coco(data.val, key="data.val")
         check_same_categories(train, self._val)
-        for coco in (train, self._val):
-            say_left_out(coco, say)
-        source = DetectionSource(CocoImages(data.images, train, key="data.images"), train, empty=data.empty)
+        self._train_images = CocoImages(data.images, train, key="data.images")
+        source = DetectionSource(self._train_images, train, empty=data.empty)
         where = ("data.val_images", data.val_images) if data.val_images else ("data.images", data.images)
         self._val_images = CocoImages(where[1], self._val, key=where[0])
         self._subject = open_subject(keys.model, seed=keys.seed)
@@ -97,6 +99,20 @@ class DetectTask:
         self.steps = keys.epochs * self._epoch_steps
         self.maker = TrainMaker(source, keys.seed, data.flip)
         self.facts = {"data.train": train.digest, "data.val": self._val.digest, "model": self._subject.weights}
+
+    def look(self, say: Callable[[str], None]) -> None:
+        """Tell what is annotated, and which images are in both sets.
+
+        Raises:
+            CocoError: no honest figure can be made of them.
+        """
+        for key, coco in (("data.train", self._train), ("data.val", self._val)):
+            say(f"{key}: {told_boxes(coco)}")
+        if line := told_never_learned(self._train, self._val):
+            say(line)
+        check_boxes(self._train, self._val)
+        workers = self._keys.data.workers
+        self._overlap = count_overlap(self._train_images, self._val_images, say, workers=workers)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """SGD over everything that is trained, norms and biases too."""
@@ -143,6 +159,7 @@ class DetectTask:
                 weights=self._subject.weights,
                 train=self._train.fingerprint(),
                 val=self._val.fingerprint(),
+                overlap=self._overlap,
             )
             for name, value in precision.values.items()
         ]
@@ -164,4 +181,7 @@ def _network(subject: Subject, keys: DetectRecipe, *, classes: int) -> Detection
 
 
 def _build(keys: DetectRecipe, world: World, say: Callable[[str], None]) -> DetectTask:
-    return DetectTask(keys, say if world.is_first else lambda _: None)
+    task = DetectTask(keys)
+    if world.is_first:
+        task.look(say)
+    return task

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from ladder_hub.data.overlap import count_overlap
 from ladder_hub.data.sources import Source
 from ladder_hub.device import seed_everything
 from ladder_hub.downstream.feature_shards import FeatureTable
@@ -74,6 +75,7 @@ class LinearTask:
         subject = open_subject(keys.model, seed=keys.seed)
         asked = EvalData(train=keys.data.train, val=keys.data.val)
         self._train, self._val, self._classes = open_labelled(asked, subject.artifact)
+        self._overlap = world.agreed(lambda: self._shared(display) if world.is_first else None)
         self._frozen = open_frozen(
             subject,
             world,
@@ -96,6 +98,9 @@ class LinearTask:
             "data.val": self._val.fingerprint()["digest"],
             "model": subject.weights,
         }
+
+    def _shared(self, display: Display) -> int:
+        return count_overlap(self._train, self._val, display.say, workers=self._keys.data.workers)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """A group for each learning rate."""
@@ -183,6 +188,7 @@ class LinearTask:
             "weights": self._frozen.subject.weights,
             "train": self._train.fingerprint(),
             "val": self._val.fingerprint(),
+            "overlap": self._overlap,
         }
         return [
             entry(metric, float(hits.mean()), ci95=_interval(hits, self._keys.seed), n=len(hits), **facts) | {"lr": lr}

@@ -11,6 +11,7 @@ from rich.console import Console
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
+from ladder_hub.data.overlap import count_overlap
 from ladder_hub.data.pairs import PairSource, open_pairs
 from ladder_hub.data.pairs_look import check_masks, look_at_masks, told_masks
 from ladder_hub.data.photometric import normalise
@@ -86,6 +87,7 @@ class SegmentTask:
 
     def __init__(self, keys: SegmentRecipe, say: Callable[[str], None]) -> None:
         self._keys, data = keys, keys.data
+        self._overlap: int | None = None
         self._train, self._val = open_pairs(data.train, data.val, classes=data.classes, values=data.values)
         for source in (self._train, self._val):
             if source.lone:
@@ -103,7 +105,7 @@ class SegmentTask:
         }
 
     def look(self, say: Callable[[str], None]) -> None:
-        """Tell what stands in the masks.
+        """Tell what stands in the masks, and which images are in both sets.
 
         Raises:
             DataError: no honest figure can be made of them.
@@ -114,6 +116,7 @@ class SegmentTask:
             found = look_at_masks(source, workers=data.workers, until_all=data.absent == "refuse")
             say(f"{key}: {told_masks(found, source)}")
             looks.append((key, found, source))
+        self._overlap = count_overlap(self._train, self._val, say, workers=data.workers)
         check_masks(looks, max_bad=data.max_bad, absent=data.absent == "allow")
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
@@ -149,6 +152,7 @@ class SegmentTask:
             "train": self._train.fingerprint(),
             "val": self._val.fingerprint(),
             "n": len(tally.by_image),
+            "overlap": self._overlap,
         }
         miou, accuracy = mean_iou(counts), pixel_accuracy(counts)
         return [
