@@ -24,7 +24,7 @@ from report import keep, table
 from ladder_hub.data.crops import crop
 from ladder_hub.data.decode import Encoded, decode
 from ladder_hub.data.loader import TwoViews
-from ladder_hub.data.photometric import Policy, augment, normalise_
+from ladder_hub.data.photometric import Policy, augment, normalise
 from ladder_hub.data.sources import open_source
 from ladder_hub.data.views import Batch, ViewCutter
 
@@ -38,29 +38,30 @@ POLICIES = tuple(
 )  # fmt: skip
 VIEWS = {"crop_scale": (0.08, 1.0), "crop_ratio": (3 / 4, 4 / 3), "flip": 0.5, "policies": POLICIES, "seed": 0}
 CUTTER = ViewCutter(size=SIDE, **VIEWS)
-BUFFERS = torch.empty(2, PART, 3, SIDE, SIDE)
 Contender = Callable[[list[bytes]], object]
 
 
 def cpu_part(photos: list[bytes]) -> Batch:
     """What a loader process does: decode once, two crops, a batch."""
-    cuts = ((CUTTER.cut(0, place, Encoded(photo)), place) for place, photo in enumerate(photos))
-    return CUTTER.batch(cuts, count=len(photos), bad=[])
+    chance = CUTTER.chance(0, range(len(photos)))
+    cuts = ((CUTTER.cut(chance[place], Encoded(photo)), place) for place, photo in enumerate(photos))
+    return CUTTER.batch(chance, cuts, bad=[])
 
 
 def whole(photos: list[bytes]) -> None:
-    """And what is left for the device, on the CPU, into the memory of the batch before."""
+    """And what is left for the device, on the CPU."""
     batch = cpu_part(photos)
-    for views, params, kept in zip(batch.views, batch.photometric, BUFFERS, strict=True):
-        normalise_(augment(views, params, out=kept[: len(views)]))
+    for views, params in zip(batch.views, batch.photometric, strict=True):
+        normalise(augment(views, params))
 
 
 def exact(photos: list[bytes]) -> None:
     """The CPU part with every pixel decoded."""
-    for place, photo in enumerate(photos):
+    chance = CUTTER.chance(0, range(len(photos))).tolist()
+    for numbers, photo in zip(chance, photos, strict=True):
         pixels = decode(photo)
         for view in range(2):
-            box, flip, _ = CUTTER._drawn(0, place, view, *pixels.shape[-2:])
+            box, flip = CUTTER._place(numbers[view], *pixels.shape[-2:])
             crop(pixels, box, SIDE, flip)
 
 

@@ -45,7 +45,7 @@ def some_batch(count: int, size: int, *, augmented: bool, pin: bool) -> Any:
     import numpy as np
     import torch
 
-    from ladder_hub.data.photometric import PARAMS, Policy, draw
+    from ladder_hub.data.photometric import PARAMS, PHOTOMETRIC_NUMBERS, Policy, draw
     from ladder_hub.data.views import Batch
 
     policies = [
@@ -57,7 +57,7 @@ def some_batch(count: int, size: int, *, augmented: bool, pin: bool) -> Any:
     ]  # fmt: skip
     rng = np.random.default_rng(0)
     rows = [
-        torch.from_numpy(np.stack([draw(policy, rng) for _ in range(count)]))
+        torch.from_numpy(draw(policy, rng.random((count, PHOTOMETRIC_NUMBERS))))
         if augmented
         else torch.zeros(count, PARAMS)
         for policy in policies

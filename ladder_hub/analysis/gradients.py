@@ -170,6 +170,6 @@ def _original(source: Source, index: int) -> np.ndarray:
 
 
 def _seen(batch: Batch, place: int) -> np.ndarray:
-    """View 1 before it is normalised."""
+    """View 1 before it is normalised: uint8 (S, S, 3)."""
     pixels = augment(batch.views[0][place : place + 1], batch.photometric[0][place : place + 1])
-    return (pixels[0] * 255).round().byte().permute(1, 2, 0).numpy()
+    return pixels[0].permute(1, 2, 0).numpy()

@@ -1,9 +1,8 @@
-"""Geometry of the views: torchvision's RandomResizedCrop from a numpy generator, and the evaluation crop."""
+"""Geometry of the views: torchvision's RandomResizedCrop from numbers drawn before, and the evaluation crop."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-import numpy as np
 import torch
 from torch.nn.functional import interpolate
 from torchvision.transforms.v2 import InterpolationMode
@@ -13,12 +12,14 @@ Box = tuple[int, int, int, int]
 """Top, left, height, width, in pixels."""
 
 _TRIES = 10
+CROP_NUMBERS = 2 * _TRIES + 2
+"""What `draw_crop` takes at most: an area and a ratio a try, then a place."""
 _SLENDER = 4
 _AMPLE = 2
 
 
 def draw_crop(
-    rng: np.random.Generator,
+    numbers: Iterator[float],
     height: int,
     width: int,
     *,
@@ -28,7 +29,7 @@ def draw_crop(
     """A random box, distributed as torchvision's `RandomResizedCrop.get_params`.
 
     Args:
-        rng: Where chance comes from; it is left after a number of draws that depends on the image.
+        numbers: Uniform in [0, 1); at most `CROP_NUMBERS` are taken, how many depends on the image.
         height: Of the image.
         width: Of the image.
         scale: Lowest and highest share of the image's area.
@@ -40,11 +41,11 @@ def draw_crop(
     """
     low, high = math.log(ratio[0]), math.log(ratio[1])
     for _ in range(_TRIES):
-        area = height * width * (scale[0] + (scale[1] - scale[0]) * rng.random())
-        aspect = math.exp(low + (high - low) * rng.random())
+        area = height * width * (scale[0] + (scale[1] - scale[0]) * next(numbers))
+        aspect = math.exp(low + (high - low) * next(numbers))
         w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < w <= width and 0 < h <= height:
-            return int(rng.random() * (height - h + 1)), int(rng.random() * (width - w + 1)), h, w
+            return int(next(numbers) * (height - h + 1)), int(next(numbers) * (width - w + 1)), h, w
     return _central(height, width, ratio)
 
 

@@ -24,13 +24,15 @@ class _ViewMaker:
     cutter: ViewCutter
 
     def make(self, requests: list[tuple[int, int]]) -> Batch:
-        """A batch for [(epoch, index), ...]."""
+        """A batch for [(epoch, index), ...], all of one epoch."""
         bad: Bad = []
-        return self.cutter.batch(self._cuts(requests, bad), count=len(requests), bad=bad)
+        indices = [index for _, index in requests]
+        chance = self.cutter.chance(requests[0][0], indices)
+        return self.cutter.batch(chance, self._cuts(indices, chance, bad), bad)
 
-    def _cuts(self, requests: list[tuple[int, int]], bad: Bad) -> Iterator[tuple[Cut, int]]:
-        for epoch, index in requests:
-            cut = functools.partial(self.cutter.cut, epoch, index)
+    def _cuts(self, indices: list[int], chance: np.ndarray, bad: Bad) -> Iterator[tuple[Cut, int]]:
+        for index, numbers in zip(indices, chance, strict=True):
+            cut = functools.partial(self.cutter.cut, numbers)
             made, used, passed = picture_or_stand_in(self.source, index, cut)
             bad += passed
             yield made, used

@@ -26,10 +26,11 @@ class _StreamMaker:
     def make(self, requests: list[_Request]) -> Batch:
         """A batch; where an image can't be decoded another one of the batch stands in, cut anew."""
         bad: Bad = []
+        chance = self.cutter.chance(requests[0].epoch, [request.image.number for request in requests])
         cuts: list[tuple[Cut, int] | None] = []
-        for request in requests:
+        for numbers, request in zip(chance, requests, strict=True):
             try:
-                cuts.append((self._cut(request, request.image.data), request.image.number))
+                cuts.append((self.cutter.cut(numbers, Encoded(request.image.data)), request.image.number))
             except ValueError as error:
                 bad.append((request.image.key, str(error)))
                 cuts.append(None)
@@ -37,14 +38,11 @@ class _StreamMaker:
         if not sound:
             (key, reason), *_ = bad
             raise RunError(f"none of {len(bad)} images in a row of {self.spec} can be decoded: {key}: {reason}")
-        for place, request in enumerate(requests):
+        for place, numbers in enumerate(chance):
             if cuts[place] is None:
                 other = sound[place % len(sound)]
-                cuts[place] = (self._cut(request, other.data), other.number)
-        return self.cutter.batch((cut for cut in cuts if cut), count=len(requests), bad=bad)
-
-    def _cut(self, request: _Request, data: bytes) -> Cut:
-        return self.cutter.cut(request.epoch, request.image.number, Encoded(data))
+                cuts[place] = (self.cutter.cut(numbers, Encoded(other.data)), other.number)
+        return self.cutter.batch(chance, (cut for cut in cuts if cut), bad)
 
 
 class StreamedViews:

@@ -1,6 +1,6 @@
 """Two random views of each of some images, as a batch; every view is a function of (seed, epoch, image, view)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
-from ladder_hub.data.chance import view_generator
-from ladder_hub.data.crops import Box, crop, draw_crop, reduced, reduction
-from ladder_hub.data.photometric import Policy, draw
+from ladder_hub.data.chance import view_uniforms
+from ladder_hub.data.crops import CROP_NUMBERS, Box, crop, draw_crop, reduced, reduction
+from ladder_hub.data.photometric import PHOTOMETRIC_NUMBERS, Policy, draw
 from ladder_hub.data.picture import Picture
 
 Bad = list[tuple[str, str]]
@@ -47,17 +47,11 @@ class Views(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Cut:
-    """Two views of one image.
+Cut = tuple[torch.Tensor, torch.Tensor]
+"""Two views of one image, uint8 (3, S, S)."""
 
-    Attributes:
-        views: Two uint8 (3, S, S).
-        photometric: Two float32 (12,), as `photometric.draw` gives them.
-    """
-
-    views: tuple[torch.Tensor, torch.Tensor]
-    photometric: tuple[np.ndarray, np.ndarray]
+_FLIP = CROP_NUMBERS
+_PHOTOMETRIC = slice(CROP_NUMBERS + 1, CROP_NUMBERS + 1 + PHOTOMETRIC_NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -71,39 +65,54 @@ class ViewCutter:
     policies: tuple[Policy, Policy]
     seed: int
 
-    def cut(self, epoch: int, index: int, picture: Picture) -> Cut:
-        """Both views of a picture, with the chance of the place `index` in this epoch.
+    def chance(self, epoch: int, indices: Sequence[int]) -> np.ndarray:
+        """All that is random of both views of some images in an epoch: float64 (n, 2, 36), uniform in [0, 1).
+
+        Of each view's numbers the first 22 are the crop's, then one the flip's and 13 the photometric operations'.
+        """
+        return view_uniforms(_PHOTOMETRIC.stop, seed=self.seed, epoch=epoch, indices=indices, views=2)
+
+    def cut(self, chance: np.ndarray, picture: Picture) -> Cut:
+        """Both views of a picture.
 
         The boxes are drawn first, in pixels of the whole image: where both are far larger than a view, a JPEG is
         decoded at a half, a quarter or an eighth of its size (see `crops.reduction`).
 
+        Args:
+            chance: of this image, (2, 36) of `chance`.
+            picture: the image.
+
         Raises:
             ValueError: the pixels can't be decoded.
         """
-        (box1, flip1, params1), (box2, flip2, params2) = (
-            self._drawn(epoch, index, view, picture.height, picture.width) for view in range(2)
+        (box1, flip1), (box2, flip2) = (
+            self._place(numbers, picture.height, picture.width) for numbers in chance[:, : _FLIP + 1].tolist()
         )
         pixels = picture.read(reduction((box1, box2), self.size))
         by = round(picture.width / pixels.shape[-1])
-        views = crop(pixels, reduced(box1, by), self.size, flip1), crop(pixels, reduced(box2, by), self.size, flip2)
-        return Cut(views, (params1, params2))
+        return crop(pixels, reduced(box1, by), self.size, flip1), crop(pixels, reduced(box2, by), self.size, flip2)
 
-    def _drawn(self, epoch: int, index: int, view: int, height: int, width: int) -> tuple[Box, bool, np.ndarray]:
-        """All that is random of one view."""
-        rng = view_generator(seed=self.seed, epoch=epoch, index=index, view=view)
-        box = draw_crop(rng, height, width, scale=self.crop_scale, ratio=self.crop_ratio)
-        return box, rng.random() < self.flip, draw(self.policies[view], rng)
+    def _place(self, numbers: list[float], height: int, width: int) -> tuple[Box, bool]:
+        """Where one view is cut out, and whether it is mirrored."""
+        box = draw_crop(iter(numbers), height, width, scale=self.crop_scale, ratio=self.crop_ratio)
+        return box, numbers[_FLIP] < self.flip
 
-    def batch(self, cuts: Iterable[tuple[Cut, int]], *, count: int, bad: Bad) -> Batch:
-        """A batch of `count` cuts, each with the number of its image; they may be made while they are collected."""
-        first, second = (_empty(count, self.size) for _ in range(2))
-        params: list[tuple[np.ndarray, np.ndarray]] = []
+    def batch(self, chance: np.ndarray, cuts: Iterable[tuple[Cut, int]], bad: Bad) -> Batch:
+        """A batch of n cuts, each with the number of its image; they may be made while they are collected.
+
+        Args:
+            chance: of each place, float64 (n, 2, 36).
+            cuts: n of them.
+            bad: filled by then.
+        """
+        first, second = (_empty(len(chance), self.size) for _ in range(2))
         indices: list[int] = []
         for place, (cut, index) in enumerate(cuts):
-            first[place], second[place] = cut.views
-            params.append(cut.photometric)
+            first[place], second[place] = cut
             indices.append(index)
-        rows1, rows2 = (torch.from_numpy(np.stack(rows)) for rows in zip(*params, strict=True))
+        rows1, rows2 = (
+            torch.from_numpy(draw(policy, chance[:, view, _PHOTOMETRIC])) for view, policy in enumerate(self.policies)
+        )
         return Batch((first, second), (rows1, rows2), torch.tensor(indices), bad)
 
 

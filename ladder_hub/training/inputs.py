@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ladder_hub.data.image_source import BadImage, Progress, no_progress
 from ladder_hub.data.loader import Batch, TwoViews
-from ladder_hub.data.photometric import Policy, augment, normalise_
+from ladder_hub.data.photometric import Policy, augment, normalise, normalise_
 from ladder_hub.data.preview import PREVIEWED, contact_sheet
 from ladder_hub.data.sources import Source, StreamSource, is_stream, open_source, open_stream
 from ladder_hub.data.stream_views import StreamedViews
@@ -88,13 +88,14 @@ def chosen_views(recipe: Recipe, source: Source, indices: Sequence[int]) -> Batc
         BadImage: one can't be decoded.
     """
     cutter = ViewCutter(**_view_arguments(recipe))
+    chance = cutter.chance(0, indices)
     cuts = []
-    for index in indices:
+    for index, numbers in zip(indices, chance, strict=True):
         try:
-            cuts.append((cutter.cut(0, index, source.picture(index)), index))
+            cuts.append((cutter.cut(numbers, source.picture(index)), index))
         except ValueError as error:
             raise BadImage(source.key(index), str(error)) from None
-    return cutter.batch(cuts, count=len(cuts), bad=[])
+    return cutter.batch(chance, cuts, bad=[])
 
 
 def write_preview(recipe: Recipe) -> int:
@@ -110,7 +111,8 @@ def to_device(batch: Batch, device: torch.device, dtype: torch.dtype = torch.flo
     prepared = []
     for view, photometric in zip(batch.views, batch.photometric, strict=True):
         images = augment(view.to(device, non_blocking=True), photometric)
-        prepared.append(normalise_(images).to(dtype).contiguous(memory_format=torch.channels_last))
+        images = normalise(images) if images.dtype == torch.uint8 else normalise_(images)
+        prepared.append(images.to(dtype).contiguous(memory_format=torch.channels_last))
     return prepared[0], prepared[1]
 
 

@@ -55,7 +55,7 @@ def test_against_the_definition_in_float64() -> None:
     mean, std = (np.array(backbone.pretrained_cfg[key]).reshape(1, 3, 1, 1) for key in ("mean", "std"))
     pooled = []
     for images in own_batch(load_recipe("byol_200e"), 7):
-        x = torch.from_numpy((images.double().numpy() - mean) / std)
+        x = torch.from_numpy((images.double().numpy() / 255 - mean) / std)
         with torch.no_grad():
             maps = backbone.forward_intermediates(x, indices=[1, 2, 3, 4], intermediates_only=True)
         pooled.append([one.numpy().mean((2, 3)) for one in maps])

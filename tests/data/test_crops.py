@@ -8,9 +8,14 @@ import torchvision.transforms.v2.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ladder_hub.data.crops import crop, draw_crop, evaluation_crop, reduced, reduction
+from ladder_hub.data.crops import CROP_NUMBERS, crop, draw_crop, evaluation_crop, reduced, reduction
 
 SIDE = st.integers(1, 3000)
+
+
+def numbers(seed):
+    """Uniform in [0, 1), without end."""
+    return iter(np.random.default_rng(seed).random, None)
 
 
 @given(
@@ -21,7 +26,7 @@ SIDE = st.integers(1, 3000)
     ratio=st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)).map(sorted),
 )
 def test_box_lies_in_the_image(seed, height, width, scale, ratio):
-    top, left, h, w = draw_crop(np.random.default_rng(seed), height, width, scale=scale, ratio=ratio)
+    top, left, h, w = draw_crop(numbers(seed), height, width, scale=scale, ratio=ratio)
     assert 0 <= top <= top + h <= height
     assert 0 <= left <= left + w <= width
     assert min(h, w) > 0
@@ -29,7 +34,7 @@ def test_box_lies_in_the_image(seed, height, width, scale, ratio):
 
 @given(seed=st.integers(0, 2**32))
 def test_area_and_ratio_are_those_asked_for(seed):
-    _, _, h, w = draw_crop(np.random.default_rng(seed), 1000, 1000, scale=(0.2, 0.4), ratio=(0.75, 4 / 3))
+    _, _, h, w = draw_crop(numbers(seed), 1000, 1000, scale=(0.2, 0.4), ratio=(0.75, 4 / 3))
     assert 0.2 - 0.002 <= h * w / 1e6 <= 0.4 + 0.002
     assert 0.75 - 0.01 <= w / h <= 4 / 3 + 0.01
 
@@ -37,23 +42,30 @@ def test_area_and_ratio_are_those_asked_for(seed):
 @pytest.mark.parametrize("shape", [(64, 64), (300, 500), (200, 60)])
 def test_distribution_is_torchvisions(shape):
     image, scale, ratio = torch.empty(3, *shape), (0.08, 1.0), (0.75, 4 / 3)
-    rng = np.random.default_rng(0)
+    ours_of = numbers(0)
     torch.manual_seed(0)
     theirs_of = T.RandomResizedCrop(8, scale=scale, ratio=ratio)
     theirs, ours = [], []
     for _ in range(3000):
         params = theirs_of.make_params([image])
         theirs.append([params[k] for k in ("top", "left", "height", "width")])
-        ours.append(draw_crop(rng, *shape, scale=scale, ratio=ratio))
+        ours.append(draw_crop(ours_of, *shape, scale=scale, ratio=ratio))
     theirs, ours = np.array(theirs, dtype=float), np.array(ours, dtype=float)
     error = np.sqrt((theirs.var(0) + ours.var(0)) / 3000)
     assert (np.abs(theirs.mean(0) - ours.mean(0)) < 4 * error).all()
     np.testing.assert_allclose(ours.std(0), theirs.std(0), rtol=0.08)
 
 
+@pytest.mark.parametrize("shape", [(64, 64), (10, 1000)])
+def test_no_image_takes_more_numbers_than_there_are(shape):
+    for seed in range(200):
+        few = iter(np.random.default_rng(seed).random(CROP_NUMBERS).tolist())
+        draw_crop(few, *shape, scale=(0.08, 1.0), ratio=(0.75, 4 / 3))
+
+
 @pytest.mark.parametrize(("shape", "box"), [((10, 1000), (0, 493, 10, 13)), ((1000, 10), (493, 0, 13, 10))])
 def test_slender_image_falls_back_to_the_centre(shape, box):
-    drawn = draw_crop(np.random.default_rng(0), *shape, scale=(0.9, 1.0), ratio=(0.75, 4 / 3))
+    drawn = draw_crop(numbers(0), *shape, scale=(0.9, 1.0), ratio=(0.75, 4 / 3))
     assert drawn == box
     params = T.RandomResizedCrop(8, scale=(0.9, 1.0), ratio=(0.75, 4 / 3)).make_params([torch.empty(3, *shape)])
     assert drawn == tuple(params[k] for k in ("top", "left", "height", "width"))
@@ -127,7 +139,7 @@ def test_a_reduced_box_is_off_by_half_a_pixel_at_most(box, by):
 
 @given(seed=st.integers(0, 2**32), height=st.integers(300, 3001), width=st.integers(300, 3001))
 def test_a_reduced_box_lies_in_the_reduced_image(seed, height, width):
-    box = draw_crop(np.random.default_rng(seed), height, width, scale=(0.5, 1.0), ratio=(0.75, 4 / 3))
+    box = draw_crop(numbers(seed), height, width, scale=(0.5, 1.0), ratio=(0.75, 4 / 3))
     for by in (2, 4, 8):
         y, x, h, w = reduced(box, by)
         assert y + h <= -(-height // by)

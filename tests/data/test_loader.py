@@ -12,10 +12,12 @@ import textwrap
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from pictures import jpeg, policy, write_tar
 
 from ladder_hub.data.bad import image_or_stand_in
-from ladder_hub.data.chance import view_generator
+from ladder_hub.data.chance import view_generator, view_uniforms
 from ladder_hub.data.crops import crop, draw_crop, evaluation_crop
 from ladder_hub.data.loader import BadLedger, Batch, TwoViews, evaluation_batches, order
 from ladder_hub.data.photometric import draw
@@ -75,6 +77,21 @@ def test_order_is_pinned():
     assert order(1, seed=2**63 - 1, epoch=10**6).tolist() == [0]
 
 
+@given(
+    count=st.integers(1, 40),
+    seed=st.integers(-(2**63), 2**63 - 1),
+    epoch=st.integers(0, 2**32),
+    indices=st.lists(st.integers(0, 2**48), min_size=1, max_size=5),
+    views=st.integers(1, 3),
+)
+def test_the_numbers_of_a_batch_are_those_of_numpys_generators(count, seed, epoch, indices, views):
+    found = view_uniforms(count, seed=seed, epoch=epoch, indices=indices, views=views)
+    assert found.shape == (len(indices), views, count)
+    for row, index in zip(found, indices, strict=True):
+        for view in range(views):
+            assert (row[view] == view_generator(seed=seed, epoch=epoch, index=index, view=view).random(count)).all()
+
+
 def test_views_have_streams_of_their_own():
     firsts = {
         view_generator(seed=seed, epoch=epoch, index=index, view=view).random()
@@ -100,11 +117,11 @@ def test_batch_is_what_its_parts_say():
         assert batch.views[view].shape == (4, 3, 24, 24)
         assert batch.photometric[view].dtype == torch.float32
         for place, index in enumerate(batch.indices.tolist()):
-            rng = view_generator(seed=7, epoch=2, index=index, view=view)
-            box = draw_crop(rng, 64, 64, scale=VIEWS["crop_scale"], ratio=VIEWS["crop_ratio"])
-            expected = crop(source.image(index), box, 24, rng.random() < 0.5)
+            numbers = view_generator(seed=7, epoch=2, index=index, view=view).random(36)
+            box = draw_crop(iter(numbers), 64, 64, scale=VIEWS["crop_scale"], ratio=VIEWS["crop_ratio"])
+            expected = crop(source.image(index), box, 24, numbers[22] < 0.5)
             assert torch.equal(batch.views[view][place], expected)
-            assert (batch.photometric[view][place].numpy() == draw(POLICIES[view], rng)).all()
+            assert (batch.photometric[view][place].numpy() == draw(POLICIES[view], numbers[23:])).all()
 
 
 def test_workers_and_batch_size_do_not_matter(folder):

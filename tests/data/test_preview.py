@@ -30,7 +30,7 @@ def test_holds_the_very_views_that_training_sees(tmp_path):
     batch = next(TwoViews(source, **KEYS, batch_size=12, workers=0).batches(0, samples=12))
     for view in range(2):
         seen = augment(batch.views[view], batch.photometric[view])
-        last = (seen[11].permute(1, 2, 0).numpy() * 255).repeat(2, 0).repeat(2, 1)
+        last = (seen[11].permute(1, 2, 0).numpy().astype(int)).repeat(2, 0).repeat(2, 1)
         bottom = sheet.shape[0] - 6 - (1 - view) * (128 + 6) - 6
         right = sheet.shape[1] - 6
         assert np.abs(sheet[bottom - 128 : bottom, right - 128 : right] - last).max() <= 1

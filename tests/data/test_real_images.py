@@ -4,7 +4,6 @@ import io
 
 import numpy as np
 import pytest
-import torch
 import webdataset as wds
 from pictures import policy
 from PIL import Image
@@ -57,9 +56,8 @@ def test_photos_through_the_whole_pipeline(real_data):
     assert not batch.bad
     for view, params in zip(batch.views, batch.photometric, strict=True):
         seen = augment(view, params)
-        assert torch.isfinite(seen).all()
-        assert 0 <= seen.min() < seen.max() <= 1
-        assert seen.std() > 0.1
+        assert 0 <= seen.min() < seen.max() <= 255
+        assert seen.float().std() > 25
 
 
 def test_photos_for_evaluation(real_data):

@@ -62,7 +62,7 @@ class CropMaker:
         for place, (epoch, index) in enumerate(requests):
             image, found, passed = image_or_stand_in(self.source, index)
             rng = view_generator(seed=self.seed, epoch=epoch, index=index, view=0)
-            box = draw_crop(rng, *image.shape[-2:], scale=self.crop_scale, ratio=self.crop_ratio)
+            box = draw_crop(iter(rng.random, None), *image.shape[-2:], scale=self.crop_scale, ratio=self.crop_ratio)
             images[place] = crop(image, box, self.size, rng.random() < self.flip)
             used.append(found)
             bad += passed
