@@ -414,7 +414,7 @@ def test_images_that_vote_and_are_asked_are_told_and_stand_beside_the_figure(tmp
     for path in (images / "b").iterdir():
         path.write_bytes(path.read_bytes() + b"b")  # behind the end of the image: other bytes, the same pixels
     said = io.StringIO()
-    keys = [f"data.train={images}", f"data.val={images}", "epochs=1", "optim.warmup_epochs=0"]
+    keys = [f"data.train={images}", f"data.val={images}"]
     done = run(tmp_path / "run", *keys, said=said)
     assert "data.val and data.train overlap: 16 of the 16 images of data.val are in data.train too" in said.getvalue()
     assert "(n = 16, 16 of data.val in data.train too)" in said.getvalue()
