@@ -41,8 +41,8 @@ def test_help_names_every_verb(capsys) -> None:
     text = capsys.readouterr().out
     verbs = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
     verbs += [group.name for group in cli.app.registered_groups]
-    expected = "analyse eval export gallery import info ledger list plan pull push recipes report reproduce sweep train"
-    assert sorted(verbs) == [*expected.split(), "verify"]
+    expected = "analyse check eval export gallery import info ledger list plan pull push recipes report reproduce sweep"
+    assert sorted(verbs) == [*expected.split(), "train", "verify"]
     assert all(verb in text for verb in verbs)
 
 

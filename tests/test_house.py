@@ -145,6 +145,7 @@ ROOMS: dict[str, set[str]] = {
         "training",
         "weights",
     },
+    "check": {"analysis", "data", "downstream", "errors", "progress", "settings"},
     "sweeps": {
         "documents",
         "downstream",
@@ -166,6 +167,7 @@ ROOMS: dict[str, set[str]] = {
     "info": {"artifact", "backbone", "card", "documents", "models", "registry"},
     "cli": {
         "analysis",
+        "check",
         "errors",
         "recipe_files",
         "training",

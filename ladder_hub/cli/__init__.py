@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from ladder_hub.cli import models, report, training
+from ladder_hub.cli import data, models, report, training
 from ladder_hub.cli.analyse import analyse
 from ladder_hub.cli.evaluate import evaluate
 from ladder_hub.cli.ledger import ledger
@@ -29,6 +29,7 @@ app.add_typer(evaluate, name="eval")
 app.add_typer(analyse, name="analyse")
 _VERBS: dict[str, Callable[..., Any]] = {
     "recipes": training.recipes,
+    "check": data.check,
     "plan": training.plan,
     "train": training.train,
     "sweep": sweep,

@@ -20,6 +20,8 @@ _FEW = 4 * _BATCH
 """Below this, starting processes takes longer than reading."""
 _DIGEST = np.dtype("V16")
 _NAMED = 3
+MOST_OVERLAP = 0.01
+"""Share of `val` that may be in `train`: beyond it a figure says too much of images that were seen before."""
 
 
 class Files(Protocol):
@@ -58,6 +60,23 @@ def shared_images(train: Files, val: Files, *, workers: int = 0) -> np.ndarray:
         both = [np.isin(a, b) & (a != _NONE) for a, b in _both_ways(known, asked)]
         some_train, some_val = some_train[both[0]], some_val[both[1]]
     return some_val
+
+
+def repeated_images(files: Files, *, workers: int = 0) -> list[np.ndarray]:
+    """Images of one set that are equal byte for byte: groups of indices, int64, two or more in each."""
+    sizes = _sizes(files)
+    some = _repeated(np.flatnonzero(sizes > 0), sizes[sizes > 0])
+    whole = np.empty(0, _DIGEST)
+    for most in (_PAGE, -1):
+        found = digests(files, some, most, workers)
+        readable = found != _NONE
+        some, whole = some[readable], found[readable]
+        kept = np.isin(some, _repeated(some, whole))
+        some, whole = some[kept], whole[kept]
+    groups: dict[bytes, list[int]] = {}
+    for index, digest in zip(some.tolist(), whole, strict=True):
+        groups.setdefault(digest.tobytes(), []).append(index)
+    return [np.array(group) for group in groups.values()]
 
 
 def count_overlap(train: Files, val: Files, say: Callable[[str], None], *, workers: int = 0) -> int:
@@ -115,6 +134,12 @@ _NONE = np.zeros((), _DIGEST)[()]
 
 def _sizes(files: Files) -> np.ndarray:
     return np.fromiter((files.size(index) for index in range(len(files))), dtype=np.int64, count=len(files))
+
+
+def _repeated(indices: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Those whose key another one has too."""
+    _, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    return indices[counts[places] > 1]
 
 
 def _both_ways(train: np.ndarray, val: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], ...]:

@@ -5,11 +5,13 @@ companions are drawn at random. Each image also has boxes and masks, for detecti
 """
 
 import hashlib
+import io
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ladder_hub.data.drawing import CLASSES, Dice, splitmix64
 from ladder_hub.data.picture import Picture, Pixels
@@ -80,9 +82,10 @@ class ShapesSource:
         return -1
 
     def content(self, index: int, most: int = -1) -> bytes:
-        """The pixels, row by row."""
-        data = self._draw(index)[0].tobytes()
-        return data if most < 0 else data[:most]
+        """A PNG of it."""
+        file = io.BytesIO()
+        Image.fromarray(self._draw(index)[0].transpose(1, 2, 0)).save(file, "PNG")
+        return file.getvalue() if most < 0 else file.getvalue()[:most]
 
     def sample(self, index: int) -> ShapesSample:
         """The image with its label, boxes and masks."""

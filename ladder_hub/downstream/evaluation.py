@@ -10,7 +10,7 @@ from rich.console import Console
 from torch.nn import functional as F
 
 from ladder_hub.backbone import STAGE_NAMES
-from ladder_hub.data.overlap import count_overlap
+from ladder_hub.data.look import look_first
 from ladder_hub.data.sources import Source
 from ladder_hub.downstream.feature_shards import FeatureTable
 from ladder_hub.downstream.frozen import open_frozen
@@ -116,7 +116,7 @@ def _measured(subject: Subject, settings: KnnSettings, world: World, display: Di
 
 def _overlap(train: Source, val: Source, workers: int, world: World, display: Display) -> int | None:
     """How many images are asked that also vote; told by the first process, which alone looks."""
-    return world.agreed(lambda: count_overlap(train, val, display.say, workers=workers) if world.is_first else None)
+    return world.agreed(lambda: look_first(train, val, display.say, workers=workers) if world.is_first else None)
 
 
 def _labels(source: Source, table: FeatureTable, device: torch.device) -> torch.Tensor:

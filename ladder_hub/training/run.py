@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from ladder_hub.artifact.reading import read_artifact
-from ladder_hub.data.overlap import count_overlap
+from ladder_hub.data.look import look_first
 from ladder_hub.data.sources import StreamSource
 from ladder_hub.device import pick_precision
 from ladder_hub.errors import UserError
@@ -97,7 +97,7 @@ def _train(asked: Asked, world: World, console: Console) -> Run | None:
 
     # ---- how it starts: go on with a run; else anew, from `init` or at random ----
     keys, layout = world.agreed(lambda: _settled(asked.recipe, world))
-    inputs = _looked_at(_opened(keys, world, say), keys, world, say)
+    inputs = _opened(keys, world, say)
     with contextlib.ExitStack() as held:
         before = asked.folder if world.is_first else None
         path = world.agreed(lambda: _last_state(before, held, say) if before else None)
@@ -114,6 +114,7 @@ def _train(asked: Asked, world: World, console: Console) -> Run | None:
             if saved["processes"] != world.size:
                 say(f"it goes on with {world.size} processes instead of {saved['processes']}")
         folder = world.from_first(world.agreed(lambda: _folder(keys, asked, world, held)))
+        inputs = _looked_at(inputs, keys, world, say)
         log = RunLog(folder, after=saved["step"] if saved else -1) if world.is_first else NoLog(folder)
         # ---- the loop ----
         with Display(console) as display, StopSignals() as stop:
@@ -158,7 +159,7 @@ def _looked_at(inputs: Inputs, recipe: Recipe, world: World, say: Callable[[str]
     if val is None or isinstance(train, StreamSource):
         return inputs
     workers = recipe.data.workers
-    found = world.agreed(lambda: count_overlap(train, val, say, workers=workers) if world.is_first else None)
+    found = world.agreed(lambda: look_first(train, val, say, workers=workers) if world.is_first else None)
     return replace(inputs, overlap=found)
 
 

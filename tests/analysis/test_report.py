@@ -168,7 +168,7 @@ def _file(path: Path, content: str | bytes) -> Path:
 
 def test_a_file_that_is_no_report_stays(runs, tmp_path) -> None:
     mine = _file(tmp_path / "notes.html", "<!doctype html>mine")
-    with pytest.raises(UserError, match="exists and is no report"):
+    with pytest.raises(UserError, match="exists and is no page of ladder-hub report"):
         made(runs[3:], mine)
     assert mine.read_text() == "<!doctype html>mine"
     with pytest.raises(UserError, match="is a folder"):

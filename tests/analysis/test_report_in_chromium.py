@@ -11,6 +11,7 @@ from run_factory import make_run, small
 
 from ladder_hub.analysis.gallery.site import gallery
 from ladder_hub.analysis.report.page import report
+from ladder_hub.check.run import check
 
 PHONE = 360
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
@@ -35,12 +36,19 @@ def pages(browser, tmp_path_factory) -> dict[str, Path]:
     keys = ["data.images=shapes:4", "n=4", "maps=2", "device=cpu", f"out={out}"]
     report([str(run) for run in runs], keys, console=Console(quiet=True))
     site = gallery([f"out={folder / 'site'}"]).index
-    return {"report": out, "gallery": site, "model": site.with_name("ladder_dense_r50.in1k_200e.html")}
+    words = ["data.train=shapes:6", "data.val=shapes:4", "data.workers=0", f"out={folder / 'check.html'}"]
+    check("", words, console=Console(quiet=True))
+    return {
+        "check": folder / "check.html",
+        "report": out,
+        "gallery": site,
+        "model": site.with_name("ladder_dense_r50.in1k_200e.html"),
+    }
 
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1200, PHONE])
-@pytest.mark.parametrize("name", ["report", "gallery", "model"])
+@pytest.mark.parametrize("name", ["check", "report", "gallery", "model"])
 def test_it_renders_in_silence_and_fetches_nothing(name, width, dark, browser, pages) -> None:
     browser.open(pages[name], width=width, dark=dark)
     assert browser.complaints == []
@@ -51,7 +59,7 @@ def test_it_renders_in_silence_and_fetches_nothing(name, width, dark, browser, p
     assert (light < 200) == dark
 
 
-@pytest.mark.parametrize("name", ["report", "gallery", "model"])
+@pytest.mark.parametrize("name", ["check", "report", "gallery", "model"])
 def test_words_stand_out_from_the_page(name, browser, pages) -> None:
     """WCAG 2.2 AA: a contrast of 4.5 for text, light and dark."""
     for dark in (False, True):
@@ -59,7 +67,7 @@ def test_words_stand_out_from_the_page(name, browser, pages) -> None:
         assert browser.evaluate(_LOW_CONTRAST) == []
 
 
-@pytest.mark.parametrize("name", ["report", "gallery", "model"])
+@pytest.mark.parametrize("name", ["check", "report", "gallery", "model"])
 def test_with_the_keyboard_alone(name, browser, pages) -> None:
     browser.open(pages[name])
     before = browser.evaluate(BACKGROUND)
@@ -84,7 +92,7 @@ def test_what_scrolls_can_be_reached(browser, pages) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["report", "gallery", "model"])
+@pytest.mark.parametrize("name", ["check", "report", "gallery", "model"])
 def test_a_screen_reader_meets_names(name, browser, pages) -> None:
     browser.open(pages[name])
     names = browser.names()

@@ -7,6 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ladder_hub.analysis.pages.markup import Part, tag
+from ladder_hub.errors import UserError
+from ladder_hub.weights import write_whole
 
 _FILES = Path(__file__).parent
 
@@ -60,6 +62,32 @@ def is_made_by(path: Path, made_by: str) -> bool:
         return False
     mark = ElementTree.tostring(tag("meta", name="generator", content=made_by), encoding="unicode", method="html")
     return start.startswith(b"<!doctype html>") and mark.encode() in start
+
+
+def place_for_page(out: str, made_by: str) -> Path:
+    """The file that `out=` names; asked before anything is computed.
+
+    Raises:
+        UserError: it is a folder, a file that is no page of this verb, or lies where nothing can be written.
+    """
+    path = Path(out).expanduser()
+    try:
+        if path.is_dir() or not path.name:
+            raise UserError(f"out={out} is a folder; give the file to write: out={path / 'page.html'}")
+        if path.exists() and not is_made_by(path, made_by):
+            raise UserError(f"out={out} exists and is no page of {made_by}; name another file")
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"out={out} can't be written: {error.strerror}") from None
+    return path
+
+
+def write_page(path: Path, html: str) -> None:
+    """Write a page, whole or not at all. Raises UserError."""
+    try:
+        write_whole(path, [html.encode()])
+    except OSError as error:
+        raise UserError(f"out={path} can't be written: {error.strerror}") from None
 
 
 def _policy(scripts: Sequence[str]) -> str:

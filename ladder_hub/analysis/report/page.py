@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 from rich.console import Console
 
 from ladder_hub.analysis.pages.markup import note, section
-from ladder_hub.analysis.pages.page import is_made_by, render
+from ladder_hub.analysis.pages.page import place_for_page, render, write_page
 from ladder_hub.analysis.report.chosen import Chosen, choose
 from ladder_hub.analysis.report.collapse import collapse
 from ladder_hub.analysis.report.curves import curves
@@ -26,7 +26,6 @@ from ladder_hub.analysis.report.views import sheets
 from ladder_hub.errors import RunError, UserError
 from ladder_hub.progress import Display
 from ladder_hub.settings import settings_from
-from ladder_hub.weights import write_whole
 
 MADE_BY = "ladder-hub report"
 
@@ -46,28 +45,10 @@ def report(folders: Sequence[str], overrides: Sequence[str] = (), *, console: Co
         UserError: a folder holds no run, the images asked for can't be opened, or `out` can't be written.
     """
     settings = settings_from(ReportSettings, overrides)
-    out = _place(settings.out)
+    out = place_for_page(settings.out, MADE_BY)
     runs = open_runs(folders)
-    html = _page(runs, settings, console or Console(file=sys.stderr))
-    try:
-        write_whole(out, [html.encode()])
-    except OSError as error:
-        raise UserError(f"out={settings.out} can't be written: {error.strerror}") from None
+    write_page(out, _page(runs, settings, console or Console(file=sys.stderr)))
     return out
-
-
-def _place(out: str) -> Path:
-    """Where the report goes; asked before anything is computed."""
-    path = Path(out).expanduser()
-    try:
-        if path.is_dir() or not path.name:
-            raise UserError(f"out={out} is a folder; give the file to write: out={path / 'report.html'}")
-        if path.exists() and not is_made_by(path, MADE_BY):
-            raise UserError(f"out={out} exists and is no report; name another file")
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"out={out} can't be written: {error.strerror}") from None
-    return path
 
 
 def _page(runs: Sequence[ReportedRun], settings: ReportSettings, console: Console) -> str:

@@ -16,6 +16,9 @@ from ladder_hub.data.names import Names
 from ladder_hub.documents import plain
 from ladder_hub.errors import UserError
 
+CUT = "cut at the edge of their image"
+"""The one reason in `left_out` of annotations that are used all the same."""
+
 
 class CocoError(UserError):
     """A file that is no COCO JSON, or contradicts itself or another."""

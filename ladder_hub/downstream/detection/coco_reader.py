@@ -12,7 +12,7 @@ import numpy as np
 
 from ladder_hub.data.names import Names
 from ladder_hub.documents import check_regular, plain, shown
-from ladder_hub.downstream.detection.coco import CocoError, CocoSet, told
+from ladder_hub.downstream.detection.coco import CUT, CocoError, CocoSet, told
 from ladder_hub.downstream.detection.coco_masks import MaskError, checked_mask
 
 
@@ -139,7 +139,7 @@ class _Reader:
             return (
                 (x, y, w, h) if (left, top, right, bottom) == (x, y, x + w, y + h) else _box(left, top, right, bottom)
             )
-        self._left_out["cut at the edge of their image"] += 1
+        self._left_out[CUT] += 1
         return _box(left, top, right, bottom)
 
     def _mask(self, row: dict[str, Any], height: int, width: int) -> str | None:

@@ -11,7 +11,7 @@ _SMALLEST = 1
 
 def told_boxes(coco: CocoSet) -> str:
     """In one line: images, boxes, crowds, and the categories that have none."""
-    boxes, images = _counted(coco), coco.first[1:] - coco.first[:-1]
+    boxes, images = counted_boxes(coco), coco.first[1:] - coco.first[:-1]
     parts = [
         f"{len(coco)} images ({int((images == 0).sum())} without a box)",
         f"{int(boxes.sum())} boxes of {len(boxes)} categories",
@@ -29,11 +29,11 @@ def box_faults(train: CocoSet, val: CocoSet) -> list[str]:
     faults = [
         f"{coco.path}: all of its boxes are crowds, which are neither learned nor judged: there is nothing to find"
         for coco in (train, val)
-        if not _counted(coco).any()
+        if not counted_boxes(coco).any()
     ]
     if faults:
         return faults
-    known = (_counted(val) > 0) & (_counted(train) > 0)
+    known = (counted_boxes(val) > 0) & (counted_boxes(train) > 0)
     return [] if known.any() else [f"{val.path} and {train.path} have no category with a box in both"]
 
 
@@ -49,7 +49,7 @@ def check_boxes(train: CocoSet, val: CocoSet) -> None:
 
 def never_learned(train: CocoSet, val: CocoSet) -> list[str]:
     """Categories with a box in val and none in train: their AP can be nothing but 0."""
-    there = (_counted(val) > 0) & (_counted(train) == 0)
+    there = (counted_boxes(val) > 0) & (counted_boxes(train) == 0)
     return [name for name, absent in zip(val.categories.values(), there, strict=True) if absent]
 
 
@@ -59,7 +59,7 @@ def told_never_learned(train: CocoSet, val: CocoSet) -> str:
     return f"{len(names)} categories of data.val have no box in data.train ({_some(names)})" if names else ""
 
 
-def _counted(coco: CocoSet) -> np.ndarray:
+def counted_boxes(coco: CocoSet) -> np.ndarray:
     """Boxes of each category that are no crowds: int64 (K,)."""
     return np.bincount(coco.labels[~coco.crowd], minlength=1 + len(coco.categories))[1:]
 

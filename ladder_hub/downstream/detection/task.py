@@ -10,7 +10,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 
-from ladder_hub.data.overlap import count_overlap
+from ladder_hub.data.look import look_first
 from ladder_hub.device import seed_everything
 from ladder_hub.downstream.detection import mask_rcnn
 from ladder_hub.downstream.detection.coco import check_same_categories
@@ -112,7 +112,7 @@ class DetectTask:
             say(line)
         check_boxes(self._train, self._val)
         workers = self._keys.data.workers
-        self._overlap = count_overlap(self._train_images, self._val_images, say, workers=workers)
+        self._overlap = look_first(self._train_images, self._val_images, say, workers=workers)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """SGD over everything that is trained, norms and biases too."""

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from ladder_hub.data.overlap import count_overlap
+from ladder_hub.data.look import look_first
 from ladder_hub.data.sources import Source
 from ladder_hub.device import seed_everything
 from ladder_hub.downstream.feature_shards import FeatureTable
@@ -100,7 +100,7 @@ class LinearTask:
         }
 
     def _shared(self, display: Display) -> int:
-        return count_overlap(self._train, self._val, display.say, workers=self._keys.data.workers)
+        return look_first(self._train, self._val, display.say, workers=self._keys.data.workers)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """A group for each learning rate."""

@@ -40,7 +40,7 @@ def draw(path: Path, image: Tensor, truth: Tensor, predicted: Tensor, names: Seq
     """
     pixels = image.permute(1, 2, 0).numpy()
     masks = [mask.numpy() for mask in (truth, predicted)]
-    panels = [pixels, *(_coloured(pixels, mask, len(names)) for mask in masks)]
+    panels = [pixels, *(coloured(pixels, mask, len(names)) for mask in masks)]
     scale = _SIDE / max(pixels.shape[:2])
     width, height = (max(1, round(side * scale)) for side in (pixels.shape[1], pixels.shape[0]))
     shown = sorted({int(label) for mask in masks for label in np.unique(mask)} - {IGNORED})
@@ -56,8 +56,8 @@ def draw(path: Path, image: Tensor, truth: Tensor, predicted: Tensor, names: Seq
     sheet.save(path)
 
 
-def _coloured(pixels: np.ndarray, mask: np.ndarray, classes: int) -> np.ndarray:
-    """The colour of each class, with a little of the image below."""
+def coloured(pixels: np.ndarray, mask: np.ndarray, classes: int) -> np.ndarray:
+    """The colour of each class, with a little of the image below: uint8 (H, W, 3), of an image and its mask (H, W)."""
     colours = np.full((IGNORED + 1, 3), _IGNORED_COLOUR, dtype=np.float32)
     colours[:classes] = palette(classes)
     mixed = (1 - _IMAGE_SHOWS) * colours[mask] + _IMAGE_SHOWS * pixels

@@ -11,7 +11,7 @@ from rich.console import Console
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from ladder_hub.data.overlap import count_overlap
+from ladder_hub.data.look import look_first
 from ladder_hub.data.pairs import PairSource, open_pairs
 from ladder_hub.data.pairs_look import check_masks, look_at_masks, told_masks
 from ladder_hub.data.photometric import normalise
@@ -116,7 +116,7 @@ class SegmentTask:
             found = look_at_masks(source, workers=data.workers, until_all=data.absent == "refuse")
             say(f"{key}: {told_masks(found, source)}")
             looks.append((key, found, source))
-        self._overlap = count_overlap(self._train, self._val, say, workers=data.workers)
+        self._overlap = look_first(self._train, self._val, say, workers=data.workers)
         check_masks(looks, max_bad=data.max_bad, absent=data.absent == "allow")
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
