@@ -242,4 +242,6 @@ def _check_some(source: PairSource, split: str) -> None:
             return
         except BadImage as error:
             failures.append(error)
-    raise DataError(f"data.{split}={source.spec}: {failures[0].key}: {failures[0].reason}")
+    first = failures[0]
+    what = "; correct data.classes, or give data.values" if first.reason.startswith("label ") else ""
+    raise DataError(f"data.{split}={source.spec}: {first.key}: {first.reason}{what}")
