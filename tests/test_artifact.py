@@ -1,7 +1,10 @@
 import json
+import os
 import re
 import shutil
 import tomllib
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,10 +20,12 @@ from artifact_factory import (
     python,
     trained_backbone,
 )
+from processes import CONTEXT
 
 from ladder_hub.artifact import changing, writing
 from ladder_hub.artifact.changing import add_metrics
 from ladder_hub.artifact.reading import ArtifactError, load_heads, read_artifact
+from ladder_hub.artifact.swap import sole_writer
 from ladder_hub.artifact.writing import write_artifact
 from ladder_hub.backbone import build_backbone
 from ladder_hub.models import ModelError, create_model
@@ -39,6 +44,7 @@ FILES = [
 ]
 
 
+HEADS_FILE = "ladder_heads.safetensors"
 HEADS = {"online.projectors.res5.weight": torch.ones(2, 3)}
 
 
@@ -271,6 +277,34 @@ def test_metrics_replace_their_own_kind_and_keep_the_others(mine):
     assert "| 30.0 |" in card
     assert "| 10.0 |" not in card
     assert create_model(str(mine)).load_receipt.verified
+
+
+@pytest.mark.parametrize("pool", [ThreadPoolExecutor, partial(ProcessPoolExecutor, mp_context=CONTEXT)])
+def test_figures_that_end_at_one_time_are_all_kept(mine, pool):
+    entries = [measured(mine, protocol=f"knn:k{k}-t0.07") for k in range(12)]
+    with pool(max_workers=4) as workers:
+        list(workers.map(add_metrics, [mine] * 12, [[entry] for entry in entries]))
+    assert {entry["protocol"] for entry in read_artifact(mine).metrics} == {entry["protocol"] for entry in entries}
+    assert "`knn:k11-t0.07`" in (mine / "README.md").read_text()
+    assert [path.name for path in mine.parent.iterdir()] == ["artifact"]
+
+
+def test_a_folder_that_somebody_holds_is_waited_for_and_no_longer_than_that(mine):
+    waited = []
+    with sole_writer(mine), ThreadPoolExecutor(1) as other:
+        waiting = other.submit(lambda: sole_writer(mine, patience=0.1).__enter__())
+        waited.append(str(waiting.exception()))
+    assert waited == [f"{mine} has been held by another writer for 0.1 s; try again"]
+    with sole_writer(mine, patience=0.1):
+        pass
+
+
+def test_where_nothing_can_be_written_beside_the_folder_it_holds_itself(mine, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, _: path != mine.parent)
+    with sole_writer(mine):
+        assert (mine / ".lock").is_file()
+    add_metrics(mine, [measured(mine)])
+    assert sorted(path.name for path in mine.iterdir()) == [name for name in FILES if name != HEADS_FILE]
 
 
 def test_figures_of_other_weights_are_refused(mine):

@@ -7,9 +7,11 @@ from typing import Any
 
 from ladder_hub.artifact.contents import as_json, owned
 from ladder_hub.artifact.reading import Artifact, ArtifactError, read_artifact
+from ladder_hub.artifact.swap import sole_writer
 from ladder_hub.card import render_card
 from ladder_hub.imported_card import render_imported_card
 from ladder_hub.metrics_file import Metric, merged
+from ladder_hub.models import resolve
 from ladder_hub.recipe import load_recipe
 from ladder_hub.weights import write_whole
 
@@ -22,7 +24,11 @@ def add_metrics(folder: Path, entries: Sequence[Metric]) -> None:
     Raises:
         ArtifactError: an entry was measured on other weights, or the folder is damaged or can't be written.
     """
-    artifact = read_artifact(folder)
+    with sole_writer(resolve(f"local-dir:{folder}")):
+        _add(read_artifact(folder), entries)
+
+
+def _add(artifact: Artifact, entries: Sequence[Metric]) -> None:
     if not artifact.keeps_figures:
         raise ArtifactError(
             f"{artifact.folder}: no recipe.toml; figures are kept for models that ladder-hub trained or imported"
@@ -52,7 +58,11 @@ def restate(folder: Path, keys: Mapping[str, str]) -> None:
     Raises:
         ArtifactError: the folder is damaged, was not trained by ladder-hub, or can't be written.
     """
-    artifact = read_artifact(folder)
+    with sole_writer(resolve(f"local-dir:{folder}")):
+        _restate(read_artifact(folder), keys)
+
+
+def _restate(artifact: Artifact, keys: Mapping[str, str]) -> None:
     path = artifact.folder / "recipe.toml"
     if not artifact.recipe:
         raise ArtifactError(

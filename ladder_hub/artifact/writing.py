@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import ladder_hub
 from ladder_hub.artifact.contents import as_json, owned
 from ladder_hub.artifact.reading import HEADS, ArtifactError
-from ladder_hub.artifact.swap import swapped_in
+from ladder_hub.artifact.swap import sole_writer, swapped_in
 from ladder_hub.backbone import explicit_cfg, skeleton
 from ladder_hub.card import render_card
 from ladder_hub.curves import draw_curves
@@ -57,7 +57,7 @@ def write_artifact(
     tensors = _publishable(backbone, recipe.model.backbone)
     digest = tensor_digest(tensors)
     new_metrics = [owned({"weights": digest, **entry}, digest, folder) for entry in metrics]
-    with swapped_in(folder) as new:
+    with sole_writer(folder), swapped_in(folder) as new:
         save_canonical(tensors, new / "model.safetensors")
         sha256 = file_sha256(new / "model.safetensors")
         samples = provenance.get("samples_seen")
@@ -98,7 +98,8 @@ def write_imported(
         origin: Where they come from: file, sha256, layout, branch, license, ...; provenance.json keeps it.
     """
     digest = tensor_digest(tensors)
-    with swapped_in(folder) as new:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with sole_writer(folder), swapped_in(folder) as new:
         save_canonical(tensors, new / "model.safetensors")
         sha256 = file_sha256(new / "model.safetensors")
         ours = {"imported": origin["layout"], "sha256": sha256, "digest": digest, "branch": origin["branch"]}

@@ -23,7 +23,12 @@ _STALE_SECONDS = 24 * 3600
 def cache_folder() -> Path:
     """Where all of it lies; it need not exist yet."""
     named = os.environ.get("LADDER_HUB_CACHE")
-    return Path(named) if named else Path("~/.cache/ladder-hub").expanduser()
+    if named:
+        return Path(named)
+    try:
+        return Path("~/.cache/ladder-hub").expanduser()
+    except RuntimeError:  # a user without a home, as in many containers: nothing can be kept
+        return Path(os.devnull) / "ladder-hub"
 
 
 def load_arrays(name: str) -> dict[str, np.ndarray] | None:

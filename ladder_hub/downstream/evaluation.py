@@ -14,7 +14,7 @@ from ladder_hub.data.look import look_first
 from ladder_hub.data.sources import Source
 from ladder_hub.downstream.feature_shards import FeatureTable
 from ladder_hub.downstream.frozen import open_frozen
-from ladder_hub.downstream.knn import neighbours, protocol, scores
+from ladder_hub.downstream.knn import neighbours, scores
 from ladder_hub.downstream.labelled import EvalData, open_labelled
 from ladder_hub.downstream.metrics import Facts
 from ladder_hub.downstream.record import keep
@@ -103,15 +103,24 @@ def _measured(subject: Subject, settings: KnnSettings, world: World, display: Di
         "overlap": overlap,
     }
     entries: list[Facts] = []
-    numbers = settings.k if isinstance(settings.k, tuple) else (settings.k,)
+    changed = frozen.changed
+    numbers = _votes(settings.k if isinstance(settings.k, tuple) else (settings.k,), len(known), display)
     voters, truth = (_labels(*pair, world.device) for pair in ((train, known), (val, asked)))
     for stage in stages:
         bank, queries = (F.normalize(table.all(stage).to(world.device), dim=1) for table in (known, asked))
         near = neighbours(bank, voters, queries, k=max(numbers))
         for k in numbers:
             score = scores(near, truth, stage=stage, classes=classes, k=k, temperature=settings.temperature)
-            entries += score.entries(protocol=protocol(k, settings.temperature), **facts)
+            entries += score.entries(temperature=settings.temperature, changed=changed, **facts)
     return entries
+
+
+def _votes(asked: Sequence[int], there: int, display: Display) -> list[int]:
+    """How many neighbours vote, each number once: where there are fewer images all do, and the figure is called so."""
+    for k in asked:
+        if k > there:
+            display.say(f"k={k}: data.train has {there} images, so {there} vote and the figure is called knn:k{there}")
+    return list(dict.fromkeys(min(k, there) for k in asked))
 
 
 def _overlap(train: Source, val: Source, workers: int, world: World, display: Display) -> int | None:

@@ -5,6 +5,7 @@ numbers decides the folder: weights, images, preprocessing, pooling. So another 
 another evaluation or after an interruption, finds what is there and computes the rest.
 """
 
+import contextlib
 import hashlib
 import json
 import time
@@ -27,6 +28,10 @@ _SHARD_ROWS = 2**14
 _STALE_SECONDS = 24 * 3600
 
 Span = tuple[int, int]
+
+
+class NotKeptError(RunError):
+    """Features that can't be kept: a reason to do without, not to fail."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ class FeatureShards:
             batches: Of neighbouring images.
 
         Raises:
-            RunError: they can't be written.
+            NotKeptError: they can't be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +134,8 @@ class FeatureShards:
             try:
                 read_header(path)
             except WeightsError:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    path.unlink()
                 continue
             found.append((int(start), int(end), path))
         return found
@@ -187,5 +193,5 @@ def _remove_stale(folder: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def _no_room(path: Path, error: OSError) -> RunError:
-    return RunError(f"{path} can't be written ({error.strerror or error}); make room there, or add cache=false")
+def _no_room(path: Path, error: OSError) -> NotKeptError:
+    return NotKeptError(f"{path} can't be written ({error.strerror or error})")

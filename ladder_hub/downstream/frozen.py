@@ -9,7 +9,7 @@ import torch
 
 import ladder_hub
 from ladder_hub.data.sources import Source
-from ladder_hub.downstream.feature_shards import FeatureShards, FeatureTable, Span
+from ladder_hub.downstream.feature_shards import FeatureShards, FeatureTable, NotKeptError, Span
 from ladder_hub.downstream.features import Extractor, Pool, Rows
 from ladder_hub.downstream.subject import Subject
 from ladder_hub.errors import UserError
@@ -32,6 +32,14 @@ class Frozen:
     """Keep the features, and use those that are kept."""
     pool: Pool = "gap"
 
+    @property
+    def changed(self) -> str:
+        """What is prepared otherwise than the network's own configuration says: `image_size=64 crop_pct=1`."""
+        cfg: Any = self.subject.backbone.pretrained_cfg
+        own = {"image_size": cfg["input_size"][-1], "crop_pct": cfg["crop_pct"]}
+        now = {"image_size": self.extractor.size, "crop_pct": self.extractor.crop_pct}
+        return " ".join(f"{key}={value:g}" for key, value in now.items() if value != own[key])
+
     def table(
         self, source: Source, stages: Sequence[str], display: Display, *, indices: np.ndarray | None = None
     ) -> FeatureTable:
@@ -45,12 +53,13 @@ class Frozen:
 
         Raises:
             UserError: no image could be decoded; the shards that another process has written are not seen here.
-            RunError: the shards can't be written.
             Interrupted: asked to stop; what was read by then is kept.
         """
         if self.cache:
             assert indices is None
-            return self._kept(source, stages, display)
+            kept = self._kept(source, stages, display)
+            if kept is not None:
+                return kept
         count = len(source) if indices is None else len(indices)
         task = display.task("features", count)
         reader = replace(
@@ -60,29 +69,37 @@ class Frozen:
             share=(self.world.rank, self.world.size),
             join=self.world.cat,
         )
-        features, kept = reader.read(self.subject.backbone, source, stages, indices=indices, pool=self.pool)
+        features, rows_of = reader.read(self.subject.backbone, source, stages, indices=indices, pool=self.pool)
         task.close()
-        return FeatureTable({stage: [rows.cpu().numpy()] for stage, rows in features.items()}, kept)
+        return FeatureTable({stage: [rows.cpu().numpy()] for stage, rows in features.items()}, rows_of)
 
-    def _kept(self, source: Source, stages: Sequence[str], display: Display) -> FeatureTable:
+    def _kept(self, source: Source, stages: Sequence[str], display: Display) -> FeatureTable | None:
+        """From the disk, once they are there; None where they can't be kept."""
         shards = FeatureShards(self._facts(source), len(source))
         gaps = self.world.from_first({stage: shards.gaps(stage) for stage in stages})
-        self.world.agreed(lambda: self._fill(shards, source, gaps, display))
+        failures = self.world.gather(self.world.agreed(lambda: self._fill(shards, source, gaps, display)))
+        if failure := next(filter(None, failures), None):
+            display.say(f"features are not kept, but read now and again the next time: {failure}")
+            return None
         self.world.agreed(lambda: self._check(shards, stages))
         table = shards.table(stages)
         if not len(table):
             raise UserError(f"{source.spec}: no image could be decoded")
         return table
 
-    def _fill(self, shards: FeatureShards, source: Source, gaps: dict[str, list[Span]], display: Display) -> None:
-        """Stages that lack the same images are read in one pass."""
+    def _fill(self, shards: FeatureShards, source: Source, gaps: dict[str, list[Span]], display: Display) -> str:
+        """Stages that lack the same images are read in one pass. Returns why they can't be kept, where they can't."""
         groups: dict[tuple[Span, ...], list[str]] = {}
         for stage, missing in gaps.items():
             groups.setdefault(tuple(missing), []).append(stage)
         with StopSignals() as stop:
-            for spans, stages in groups.items():
-                for span in spans:
-                    self._fill_span(shards, source, span, stages, display, stop)
+            try:
+                for spans, stages in groups.items():
+                    for span in spans:
+                        self._fill_span(shards, source, span, stages, display, stop)
+            except NotKeptError as error:
+                return str(error)
+        return ""
 
     def _fill_span(
         self,

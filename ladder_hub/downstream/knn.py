@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ladder_hub.data.sources import Source, check_same_classes
 from ladder_hub.downstream.features import Extractor
-from ladder_hub.downstream.metrics import Facts, entry, wilson
+from ladder_hub.downstream.metrics import Facts, entry, tops, wilson
 from ladder_hub.errors import UserError
 
 _BLOCK = 2**27  # similarities in memory at once: 512 MiB of float32
@@ -31,11 +31,15 @@ class Score:
     top5: float
     """Share of queries whose class is among the five with the most votes."""
     n: int
+    k: int
+    """Neighbours that voted: never more than there are training images."""
+    classes: int
 
     def entries(
         self,
         *,
-        protocol: str,
+        temperature: float,
+        changed: str = "",
         weights: str,
         train: Facts,
         val: Facts,
@@ -43,13 +47,14 @@ class Score:
         overlap: int | None = None,
     ) -> list[Facts]:
         """As metrics.json keeps them; `before` holds the same figures of the network before its training."""
+        shares = {"top1": self.top1, "top5": self.top5}
         return [
             entry(
                 metric,
-                value,
-                ci95=wilson(value, self.n),
+                shares[metric],
+                ci95=wilson(shares[metric], self.n),
                 n=self.n,
-                protocol=protocol,
+                protocol=protocol(self.k, temperature, changed),
                 stage=self.stage,
                 weights=weights,
                 train=train,
@@ -57,13 +62,14 @@ class Score:
                 baseline=(before or {}).get(metric),
                 overlap=overlap,
             )
-            for metric, value in (("top1", self.top1), ("top5", self.top5))
+            for metric in (f"top{most}" for most in tops(self.classes))
         ]
 
 
-def protocol(k: int, temperature: float) -> str:
-    """The protocol's name in metrics and on cards: `knn:k20-t0.07`."""
-    return f"knn:k{k}-t{temperature:g}"
+def protocol(k: int, temperature: float, changed: str = "") -> str:
+    """The protocol's name in metrics and on cards: `knn:k20-t0.07`, and what was changed of it: `image_size=64`."""
+    name = f"knn:k{k}-t{temperature:g}"
+    return f"{name}, changed: {changed}" if changed else name
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,8 @@ def scores(near: Neighbours, truth: Tensor, *, stage: str, classes: int, k: int,
     """
     most, guess = near.votes(classes=classes, k=k, temperature=temperature).topk(min(5, classes), dim=1)
     hit = (guess == truth[:, None]) & (most > 0)  # a class without a vote is no guess
-    return Score(stage, hit[:, 0].float().mean().item(), hit.any(1).float().mean().item(), len(truth))
+    shares = hit[:, 0].float().mean().item(), hit.any(1).float().mean().item()
+    return Score(stage, *shares, n=len(truth), k=min(k, near.labels.shape[1]), classes=classes)
 
 
 def check_labels(train: Source, val: Source) -> int:

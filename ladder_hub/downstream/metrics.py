@@ -16,7 +16,9 @@ Interval = tuple[float, float]
 MAIN = ("top1", "miou", "box_ap", "mask_ap")
 """The metrics that a short table shows."""
 
+_FIVE = 5
 _DRAWS = 1000
+_NO_WIDTH = 1e-9  # sums of floats
 _PACKAGES = ("torch", "torchvision", "timm")
 
 
@@ -30,19 +32,37 @@ def wilson(share: float, n: int, z: float = 1.959964) -> Interval:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def tops(classes: int) -> tuple[int, ...]:
+    """Of how many guesses one must be right: top-1, and top-5 where there are more than five classes to choose from."""
+    return (1, 5) if classes > _FIVE else (1,)
+
+
 def bootstrap(n: int, statistic: Callable[[np.ndarray], float], *, draws: int = _DRAWS, seed: int = 0) -> Interval:
     """The 95 % percentile interval over validation sets drawn with replacement from the one that was measured (Efron).
 
     Args:
         n: Validation images.
-        statistic: From how often each image was drawn, int64 (n,) with the sum n, to a figure in 0..1.
+        statistic: From how often each image was drawn, int64 (n,) with the sum n, to a figure; NaN where these
+            images have none.
         draws: Sets drawn.
         seed: Of the draws: equal seeds, equal intervals.
     """
     rng = np.random.default_rng(seed)
     found = [statistic(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in range(draws)]
-    low, high = np.quantile(found, (0.025, 0.975))
+    low, high = np.nanquantile(found, (0.025, 0.975))
     return float(low), float(high)
+
+
+def bootstrap_share(
+    n: int, statistic: Callable[[np.ndarray], float], *, draws: int = _DRAWS, seed: int = 0
+) -> Interval:
+    """The same for a figure in 0..1, and never without a width.
+
+    Where all that was drawn gives one figure (all right, all wrong, one image) it is taken for a share of n images:
+    Wilson's interval of that is wide enough for any mean of values in 0..1.
+    """
+    low, high = bootstrap(n, statistic, draws=draws, seed=seed)
+    return (low, high) if high - low > _NO_WIDTH else wilson(min(max(low, 0.0), 1.0), n)
 
 
 def entry(

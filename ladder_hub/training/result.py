@@ -5,7 +5,6 @@ from typing import Any
 from ladder_hub.artifact.changing import add_metrics
 from ladder_hub.artifact.writing import write_artifact
 from ladder_hub.data.sources import Source
-from ladder_hub.downstream.knn import protocol
 from ladder_hub.training.loop import Loop
 from ladder_hub.training.scoring import score_network
 from ladder_hub.training.state import build_learner
@@ -54,7 +53,7 @@ def measure(loop: Loop, val: Source) -> None:
     add_metrics(
         loop.folder / "artifact",
         after.entries(
-            protocol=protocol(recipe.knn.k, recipe.knn.temperature),
+            temperature=recipe.knn.temperature,
             weights=tensor_digest(dict(trained.state_dict())),
             train=loop.inputs.fingerprint,
             val=val.fingerprint(),

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, jaccard_score
 
+from ladder_hub.downstream.metrics import wilson
 from ladder_hub.downstream.segmentation.confusion import Tally, areas, class_iou, confusion, mean_iou, pixel_accuracy
 
 
@@ -67,9 +68,9 @@ def test_an_oracle_scores_everything_and_a_stranger_nothing() -> None:
     assert (mean_iou(counts), pixel_accuracy(counts)) == (0.0, 0.0)
 
 
-def test_nothing_but_ignored_pixels_scores_zero() -> None:
+def test_nothing_but_ignored_pixels_is_no_figure() -> None:
     counts = areas(confusion(torch.full((9,), 255, dtype=torch.uint8), torch.zeros(9, dtype=torch.int64), 3)).numpy()
-    assert (mean_iou(counts), pixel_accuracy(counts)) == (0.0, 0.0)
+    assert np.isnan([mean_iou(counts), pixel_accuracy(counts)]).all()
 
 
 def tally(images: int) -> Tally:
@@ -91,8 +92,17 @@ def test_intervals_are_of_resampled_images() -> None:
     assert narrow[1] - narrow[0] < 0.5 * (intervals["miou"][1] - intervals["miou"][0])
 
 
-def test_an_oracle_has_no_interval_to_speak_of() -> None:
+def test_an_oracle_on_a_few_images_is_not_certain() -> None:
     truth, _ = scene(1, 5)
     found = areas(confusion(truth, torch.where(truth == 255, 0, truth), 5))
     sure = Tally(torch.zeros(5, 5), torch.stack([found, found])).intervals()
-    assert sure == {"miou": (1.0, 1.0), "pixel_accuracy": (1.0, 1.0)}
+    assert sure == {"miou": wilson(1.0, 2), "pixel_accuracy": wilson(1.0, 2)}
+    assert sure["miou"][0] == pytest.approx(0.342, abs=1e-3)  # z = 1.96: n / (n + z^2)
+
+
+def test_images_without_a_labelled_pixel_say_nothing_of_the_others() -> None:
+    labelled, empty = areas(confusion(*scene(1, 4), 4)), torch.zeros(3, 4, dtype=torch.int64)
+    together = Tally(torch.zeros(4, 4), torch.stack([labelled, empty, empty])).intervals()
+    low, high = together["miou"]
+    assert low < mean_iou(labelled.numpy()) < high
+    assert low > 0

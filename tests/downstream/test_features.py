@@ -1,5 +1,7 @@
 """Features: pooling against the definition, one pass for all stages, shards that are whole or absent."""
 
+import errno
+import io
 import json
 import signal
 from pathlib import Path
@@ -12,7 +14,9 @@ from torch import nn
 
 from ladder_hub.backbone import build_backbone, pyramid
 from ladder_hub.data.image_source import BadImage
-from ladder_hub.data.sources import open_source
+from ladder_hub.data.sources import Source, open_source
+from ladder_hub.downstream import feature_shards
+from ladder_hub.downstream.feature_shards import FeatureTable
 from ladder_hub.downstream.features import Extractor, pooled
 from ladder_hub.downstream.frozen import Frozen, open_frozen
 from ladder_hub.downstream.subject import open_subject
@@ -209,8 +213,42 @@ def test_images_that_can_not_be_decoded_are_left_out(cache: Path) -> None:
             frozen(cache=keep, crop_pct=0.9).table(val, ("res5",), DISPLAY)
 
 
-def test_a_disk_that_takes_nothing_is_one_line(cache: Path) -> None:
+def told(val: Source) -> tuple[FeatureTable, str]:
+    said = io.StringIO()
+    with Display(Console(file=said, width=10_000)) as display:
+        return frozen().table(val, ("res5",), display), said.getvalue()
+
+
+def test_a_disk_that_takes_nothing_is_one_line_and_no_failure(cache: Path) -> None:
     cache.parent.mkdir()
     cache.write_text("in the way")
-    with pytest.raises(RunError, match=r"can't be written \(.*; make room there, or add cache=false"):
-        frozen().table(open_source("shapes:24", split="val"), ("res5",), DISPLAY)
+    val = open_source("shapes:24", split="val")
+    table, said = told(val)
+    assert torch.equal(table.all("res5"), frozen(cache=False).table(val, ("res5",), DISPLAY).all("res5"))
+    lines = [line for line in said.splitlines() if "not kept" in line]
+    assert len(lines) == 1
+    assert "can't be written (" in lines[0]
+
+
+def test_a_disk_that_fills_up_loses_no_figure(cache: Path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    val = open_source("shapes:24", split="val")
+    expected = frozen(cache=False).table(val, ("res5",), DISPLAY).all("res5")
+    monkeypatch.setattr(feature_shards, "save_canonical", full)
+    table, said = told(val)
+    assert torch.equal(table.all("res5"), expected)
+    assert said.count("(No space left on device)") == 1
+
+
+def test_a_user_without_a_home_has_nowhere_to_keep_things(monkeypatch) -> None:
+    def unknown(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("LADDER_HUB_CACHE", raising=False)
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    val = open_source("shapes:24", split="val")
+    table, said = told(val)
+    assert len(table) == 24
+    assert said.count("features are not kept") == 1

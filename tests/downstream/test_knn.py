@@ -1,11 +1,16 @@
 """kNN against scikit-learn and against the definition."""
 
+import io
+from pathlib import Path
+
 import numpy as np
 import torch
+from rich.console import Console
 from sklearn.neighbors import KNeighborsClassifier
 
 from ladder_hub.backbone import build_backbone
 from ladder_hub.data.sources import open_source
+from ladder_hub.downstream.evaluation import eval_knn
 from ladder_hub.downstream.features import Extractor
 from ladder_hub.downstream.knn import evaluate_knn, neighbours, protocol
 from ladder_hub.downstream.metrics import wilson
@@ -62,6 +67,29 @@ def test_the_training_set_recognises_itself_and_shuffled_labels_give_chance() ->
     (chance,) = evaluate_knn(backbone, shuffled, train, extractor, k=20)
     low, high = wilson(chance.top1, 200, z=4)
     assert low < 1 / len(train.class_names) < high
+
+
+def test_a_figure_is_called_by_the_votes_that_there_were(tmp_path: Path, monkeypatch) -> None:
+    """Of 16 images no 20 vote, and of the five guesses that top-5 has one is right by itself where classes are few."""
+    monkeypatch.setenv("LADDER_HUB_CACHE", str(tmp_path))
+    said = io.StringIO()
+    keys = ["data.train=shapes:16", "data.val=shapes:8", "k=[4,20,200]", "data.workers=0"]
+    found = eval_knn("random:test_resnet", keys, console=Console(file=said, width=10_000))
+    assert {entry["protocol"] for entry in found} == {"knn:k4-t0.07", "knn:k16-t0.07"}
+    assert said.getvalue().count("16 vote and the figure is called knn:k16") == 2
+
+
+def test_other_images_than_the_networks_own_are_part_of_the_name(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("LADDER_HUB_CACHE", str(tmp_path))
+    keys = ["data.train=shapes:16", "data.val=shapes:8", "k=4", "data.workers=0"]
+    quiet = Console(quiet=True)
+    names = [
+        eval_knn("random:test_resnet", [*keys, *more], console=quiet)[0]["protocol"]
+        for more in ([], ["image_size=224", "crop_pct=0.875"], ["image_size=64"], ["image_size=64", "crop_pct=1.0"])
+    ]
+    plain = "knn:k4-t0.07"
+    assert names[:2] == [plain, plain]
+    assert names[2:] == [f"{plain}, changed: image_size=64", f"{plain}, changed: image_size=64 crop_pct=1"]
 
 
 def test_names_of_protocols() -> None:

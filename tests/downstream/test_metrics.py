@@ -6,7 +6,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from ladder_hub.downstream.metrics import bootstrap, entry, wilson
+from ladder_hub.downstream.metrics import bootstrap, bootstrap_share, entry, tops, wilson
 
 FACTS = {"protocol": "p", "stage": "res5", "weights": "ab", "train": {"digest": "t"}, "val": {"digest": "v"}}
 
@@ -38,6 +38,18 @@ def test_bootstrap_is_seeded_and_draws_as_many_as_there_are() -> None:
     assert bootstrap(7, first, draws=50, seed=3)[1] > 1
     assert sums == {7}
     assert bootstrap(5, lambda _: 0.25) == (0.25, 0.25)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_is_never_certain(share: float) -> None:
+    assert bootstrap(20, lambda _: share) == (share, share)
+    low, high = bootstrap_share(20, lambda _: share)
+    assert (low, high) == wilson(share, 20)
+    assert high - low == pytest.approx(0.161, abs=1e-3)
+
+
+def test_top_five_of_five_is_no_figure() -> None:
+    assert [tops(classes) for classes in (2, 5, 6, 1000)] == [(1,), (1,), (1, 5), (1, 5)]
 
 
 def test_an_entry_tells_everything() -> None:

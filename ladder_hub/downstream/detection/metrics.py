@@ -7,6 +7,7 @@ have one threshold; small, medium and large are objects below 32^2, below 96^2 a
 import contextlib
 import copy
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ladder_hub.downstream.detection.coco import CocoSet
-from ladder_hub.downstream.metrics import Interval, bootstrap
+from ladder_hub.downstream.metrics import Interval, bootstrap_share
 
 Kind = Literal["box", "mask"]
 Result = dict[str, Any]
@@ -61,7 +62,7 @@ def average_precision(
     resampled = _Resampled(_evaluated(truth, results, kind, indices, detections, sizes=False))
     names = [name for name in NAMES[:_WITH_INTERVAL] if name in values]
     intervals = {
-        name: bootstrap(len(indices), partial(resampled.value, at), draws=_DRAWS) for at, name in enumerate(names)
+        name: bootstrap_share(len(indices), partial(resampled.value, at), draws=_DRAWS) for at, name in enumerate(names)
     }
     return Precision(kind, values, intervals, len(indices))
 
@@ -121,6 +122,6 @@ class _Resampled:
 
 
 def _mean(precision: np.ndarray) -> float:
-    """Over what has any object; -1 stands for none."""
+    """Over what has any object; -1 stands for none, and NaN is the mean of nothing."""
     known = precision[precision > -1]
-    return float(known.mean()) if known.size else 0.0
+    return float(known.mean()) if known.size else math.nan

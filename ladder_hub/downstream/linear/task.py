@@ -23,7 +23,7 @@ from ladder_hub.downstream.linear.data import CropMaker, RowMaker, held_back
 from ladder_hub.downstream.linear.optim import build_optimizer, rate
 from ladder_hub.downstream.linear.probe import FrozenProbe, Probe
 from ladder_hub.downstream.linear.settings import DEFAULT, SAFE, LinearRecipe, read_recipe
-from ladder_hub.downstream.metrics import bootstrap, entry
+from ladder_hub.downstream.metrics import entry, tops, wilson
 from ladder_hub.downstream.subject import open_subject
 from ladder_hub.progress import Display
 from ladder_hub.runtime.distributed import World
@@ -190,14 +190,9 @@ class LinearTask:
             "val": self._val.fingerprint(),
             "overlap": self._overlap,
         }
-        return [
-            entry(metric, float(hits.mean()), ci95=_interval(hits, self._keys.seed), n=len(hits), **facts) | {"lr": lr}
-            for metric, hits in (("top1", ranks < 1), ("top5", ranks < 5))
-        ]
-
-
-def _interval(hits: np.ndarray, seed: int) -> tuple[float, float]:
-    return bootstrap(len(hits), lambda drawn: float(drawn @ hits) / len(hits), seed=seed)
+        n = len(ranks)
+        shares = {f"top{most}": float((ranks < most).mean()) for most in tops(self._classes)}
+        return [entry(name, share, ci95=wilson(share, n), n=n, **facts) | {"lr": lr} for name, share in shares.items()]
 
 
 def _probe(network: nn.Module) -> Probe:

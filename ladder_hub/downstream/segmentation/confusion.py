@@ -1,5 +1,6 @@
 """How much of what was predicted is right: intersection over union, from counts of pixels."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ladder_hub.data.pairs_mask import IGNORED
-from ladder_hub.downstream.metrics import Interval, bootstrap
+from ladder_hub.downstream.metrics import Interval, bootstrap_share
 
 
 def confusion(truth: Tensor, predicted: Tensor, classes: int) -> Tensor:
@@ -46,15 +47,16 @@ def class_iou(counts: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(counts: np.ndarray) -> float:
-    """The mean over the classes that are true or predicted somewhere; 0 where there are none."""
+    """The mean over the classes that are true or predicted somewhere; NaN where no pixel is labelled."""
     known = class_iou(counts)
     known = known[~np.isnan(known)]
-    return float(known.mean()) if known.size else 0.0
+    return float(known.mean()) if known.size else math.nan
 
 
 def pixel_accuracy(counts: np.ndarray) -> float:
-    """Share of the pixels that are right."""
-    return float(counts[0].sum() / max(counts[1].sum(), 1))
+    """Share of the labelled pixels that are right; NaN where there are none."""
+    labelled = counts[1].sum()
+    return float(counts[0].sum() / labelled) if labelled else math.nan
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,6 @@ class Tally:
         table = self.by_image.double().numpy().reshape(n, -1)
         figures = {"miou": mean_iou, "pixel_accuracy": pixel_accuracy}
         return {
-            name: bootstrap(n, lambda drawn, f=figure: f((drawn @ table).reshape(3, -1)), seed=seed)  # type: ignore[misc]
+            name: bootstrap_share(n, lambda drawn, f=figure: f((drawn @ table).reshape(3, -1)), seed=seed)  # type: ignore[misc]
             for name, figure in figures.items()
         }
