@@ -1,7 +1,6 @@
 """What is looked at: sets of images, pairs or annotations, opened as training and the evaluations open them."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
@@ -107,7 +106,15 @@ def open_sets(data: CheckData, alone: str = "") -> list[DataSet]:
     specs = {key: spec for key, spec in zip(_BOTH, (data.train, data.val), strict=True) if spec}
     if bool(alone) == bool(specs):
         raise UserError("check takes one source, or data.train=IMAGES data.val=IMAGES as the evaluations do")
-    specs = specs or {"data": alone}
+    if not specs:
+        try:
+            return _opened({"data": alone}, data)
+        except DataError as error:
+            raise DataError(str(error).replace("data.train=", "")) from None
+    return _opened(specs, data)
+
+
+def _opened(specs: dict[str, str], data: CheckData) -> list[DataSet]:
     if any(spec.endswith(".json") for spec in specs.values()):
         return [_annotated(key, spec, data) for key, spec in specs.items()]
     if all(_holds_masks(spec) for spec in specs.values()):
@@ -151,12 +158,14 @@ def _plain(key: str, spec: str) -> DataSet:
 
 def _holds_masks(spec: str) -> bool:
     """Whether this is what `eval segment` takes."""
-    path = Path() if ":" in spec.partition("/")[0] else expanded(spec)
+    if is_stream(spec) or spec.startswith("hf:"):
+        return False
+    path = expanded(spec)
     if path.is_dir():
         return (path / "images").is_dir() and (path / "masks").is_dir()
     if path.suffix == ".txt":
         return True
-    if path.suffix != ".tar" or is_stream(spec):
+    if path.suffix != ".tar":
         return False
     try:
         return len(TarPairs(expand_shards(spec)[:1], spec=spec)) > 0

@@ -276,3 +276,12 @@ def test_a_file_that_is_no_page_of_ours_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="exists and is no page of ladder-hub check"):
         look(f"out={tmp_path / 'page.html'}", alone="shapes:4")
     assert (tmp_path / "page.html").read_text() == "mine"
+
+
+def test_folders_of_pairs_where_it_runs_do_not_make_a_name_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address is no path: what lies in the working folder says nothing of it."""
+    monkeypatch.chdir(squares.write_folder(tmp_path / "here", 2))
+    with pytest.raises(UserError, match="there is no folder /nowhere"):
+        look(alone="hf:/nowhere")
+    with pytest.raises(UserError, match=r"^nowhere does not exist"):
+        look(alone="nowhere")
