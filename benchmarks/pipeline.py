@@ -20,11 +20,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 from PIL import Image
 from report import keep, table
+from torchvision.transforms.v2 import functional as F
 
+from ladder_hub.data.blur import kernel_size
 from ladder_hub.data.crops import crop
 from ladder_hub.data.decode import Encoded, decode
 from ladder_hub.data.loader import TwoViews
-from ladder_hub.data.photometric import Policy, augment, normalise
+from ladder_hub.data.photometric import PHOTOMETRIC_NUMBERS, Policy, augment, draw, normalise
 from ladder_hub.data.sources import open_source
 from ladder_hub.data.views import Batch, ViewCutter
 
@@ -116,6 +118,54 @@ def alternate(contenders: dict[str, Contender], photos: list[bytes], rounds: int
     return {name: values[1:] for name, values in found.items()}
 
 
+def torchvision_bytes(image: torch.Tensor, row: list[float]) -> torch.Tensor:
+    """The photometric operations of torchvision for uint8 images, by a row of `photometric.draw`."""
+    jitters = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
+    for number in map(int, row[5:9]) if row[0] else ():
+        image = jitters[number](image, row[1 + number])
+    if row[9]:
+        image = F.rgb_to_grayscale(image, num_output_channels=3)
+    if row[10]:
+        image = F.gaussian_blur(image, [kernel_size(image.shape[-1])] * 2, [row[10]] * 2)
+    return F.solarize(image, 128) if row[11] else image
+
+
+def photometric_part(photos: list[bytes], side: int, rounds: int) -> tuple[list[dict[str, object]], float]:
+    """Both views of the same crops, by torchvision and by us; and how far apart they are, of 255, on average."""
+    cutter = ViewCutter(size=side, **VIEWS)
+    chance = cutter.chance(0, range(len(photos)))
+    cuts = ((cutter.cut(numbers, Encoded(photo)), 0) for numbers, photo in zip(chance, photos, strict=True))
+    batch = cutter.batch(chance, cuts, bad=[])
+    drawn = list(zip(batch.views, batch.photometric, strict=True))
+
+    def theirs(_: object) -> list[torch.Tensor]:
+        return [torch.stack(list(map(torchvision_bytes, views, rows.tolist()))) for views, rows in drawn]
+
+    def ours(_: object) -> list[torch.Tensor]:
+        return [augment(views, rows) for views, rows in drawn]
+
+    apart = [(a.float() - b.float()).abs().mean().item() for a, b in zip(theirs(None), ours(None), strict=True)]
+    times = alternate(
+        {f"torchvision, uint8, {side} pixels": theirs, f"ladder-hub, {side} pixels": ours}, photos, rounds
+    )
+    base = next(iter(times))
+    return [row(name, found, times[base]) for name, found in times.items()], statistics.mean(apart)
+
+
+def draws(photos: list[bytes], rounds: int) -> dict[str, object]:
+    """What is drawn for both views of an image: it holds the interpreter's lock."""
+
+    def run(part: list[bytes]) -> None:
+        chance = CUTTER.chance(0, range(len(part)))
+        for numbers in chance:
+            for view in numbers.tolist():
+                CUTTER._place(view, 375, 500)
+        for view, policy in enumerate(POLICIES):
+            draw(policy, chance[:, view, -PHOTOMETRIC_NUMBERS:])
+
+    return row("draws", alternate({"draws": run}, photos, rounds)["draws"], None)
+
+
 def enlarged(photo: bytes) -> bytes:
     """As a camera would store it: the longer side 2,048 pixels."""
     image = Image.open(io.BytesIO(photo)).convert("RGB")
@@ -190,16 +240,26 @@ def main() -> None:
     results["pipeline"] = [row(name, found, times[base]) for name, found in times.items()]
     show("One core, 224 pixels, two views of each photo", base, results["pipeline"])
 
+    results["draws"] = [draws(photos, rounds)]
+    show("Draws of both views", "", results["draws"])
+    for side in (64, SIDE):
+        rows, apart = photometric_part(photos[:PART], side, rounds)
+        results[f"photometric {side}"], results[f"apart {side}"] = rows, apart
+        show(f"Photometric part, both views, {apart:.2f} of 255 apart on average", rows[0]["what"], rows)
+
     large = [enlarged(photo) for photo in photos[:PART]]
     times = alternate({"every pixel decoded": exact, "ladder-hub: CPU part": cpu_part}, large, rounds)
     base = next(iter(times))
     results["large"] = [row(name, found, times[base]) for name, found in times.items()]
     show(f"One core, photos enlarged to {LARGE} pixels", base, results["large"])
 
-    times = loaders(shards[0], rounds)
-    base = next(iter(times))
-    results["loader"] = [row(name, found, times[base]) for name, found in times.items()]
-    show(f"Loader, by the clock (load of the machine {os.getloadavg()[0]:.1f})", base, results["loader"])
+    if os.getloadavg()[0] > (os.cpu_count() or 1):
+        print("\nthe machine is busy: the loader, measured by the clock, is left out")
+    else:
+        times = loaders(shards[0], rounds)
+        base = next(iter(times))
+        results["loader"] = [row(name, found, times[base]) for name, found in times.items()]
+        show(f"Loader, by the clock (load of the machine {os.getloadavg()[0]:.1f})", base, results["loader"])
 
     print(f"-> {keep('pipeline', results)}")
 
