@@ -63,7 +63,10 @@ def data_name(fingerprint: Any) -> str:
     """A data fingerprint, for people: `val (5,000 images, 3f2a9c41)`."""
     if not isinstance(fingerprint, Mapping):
         return plain(str(fingerprint or "unknown")[:12])
-    count, digest = fingerprint.get("count"), plain(str(fingerprint.get("digest") or "")[:8])
+    count, digest = (
+        fingerprint.get("count"),
+        plain(str(fingerprint.get("content") or fingerprint.get("digest") or "")[:8]),
+    )
     facts = [f"{count:,} images" if isinstance(count, int) else "", digest]
     name = plain(str(fingerprint.get("name") or fingerprint.get("source") or "unnamed"))
     return f"{name} ({', '.join(fact for fact in facts if fact)})" if any(facts) else name

@@ -72,10 +72,29 @@ _OPTIONAL = {"baseline", "ci95", "overlap", "seeds"}
 
 
 def merged(old: Sequence[Metric], new: Sequence[Metric]) -> list[Metric]:
-    """Both, a new entry in place of the old one with the same protocol, stage, metric, data and weights."""
-    return list({_key(entry): entry for entry in (*old, *new)}.values())
+    """Both, a new entry in place of the old one with the same protocol, stage, metric, data and weights.
+
+    An old one that does not name its data by content gives way to one of the same listing.
+    """
+    named = {_key(entry, listed=True): _key(entry) for entry in new}
+    kept = [(named.get(_key(entry), _key(entry)), entry) for entry in old]
+    return list(dict([*kept, *((_key(entry), entry) for entry in new)]).values())
 
 
-def _key(entry: Metric) -> str:
-    parts = [entry.get(key) for key in ("protocol", "stage", "metric", "data", "weights")]
-    return json.dumps(parts, sort_keys=True)
+def names_content(entry: Metric) -> bool:
+    """Whether an entry says by content, not by a listing, which images taught and which were asked."""
+    data = entry["data"]
+    return all(isinstance(part, dict) and part.get("content") for part in (data.get("train"), data["val"]))
+
+
+def _key(entry: Metric, *, listed: bool = False) -> str:
+    """What tells figures apart; with `listed` as if the data were not named by content."""
+    parts = [entry.get(key) for key in ("protocol", "stage", "metric", "weights")]
+    data = entry.get("data")
+    if listed and isinstance(data, dict):
+        data = {name: _listing(part) for name, part in data.items()}
+    return json.dumps([*parts, data], sort_keys=True)
+
+
+def _listing(part: Any) -> Any:
+    return {key: value for key, value in part.items() if key != "content"} if isinstance(part, dict) else part

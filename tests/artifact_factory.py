@@ -13,8 +13,15 @@ from ladder_hub.backbone import build_backbone
 from ladder_hub.recipe import load_recipe
 
 REPOSITORY = Path(__file__).parent.parent
-FINGERPRINT = {"source": "folder", "name": "train", "count": 1234, "classes": 10, "digest": "ab" * 32}
-VAL = {"source": "folder", "name": "val", "count": 500, "classes": 10, "digest": "cd" * 32}
+FINGERPRINT = {
+    "source": "folder",
+    "name": "train",
+    "count": 1234,
+    "classes": 10,
+    "digest": "ab" * 32,
+    "content": "12" * 32,
+}
+VAL = {"source": "folder", "name": "val", "count": 500, "classes": 10, "digest": "cd" * 32, "content": "34" * 32}
 RECIPE = load_recipe("tiny64_ladder_dense", ["model.backbone=test_resnet", "data.train=train"])
 PROVENANCE = {
     "commit": "0123abc",

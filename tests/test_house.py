@@ -104,6 +104,7 @@ ROOMS: dict[str, set[str]] = {
         "backbone",
         "card",
         "config",
+        "data",
         "documents",
         "downstream",
         "errors",

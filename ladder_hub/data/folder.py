@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from ladder_hub.data.contents import stamps_of
 from ladder_hub.data.decode import Encoded, image_endings
 from ladder_hub.data.image_source import BadImage, DataError, Progress, decoded, no_progress
 from ladder_hub.data.listing import list_images
@@ -62,6 +64,10 @@ class FolderSource:
             return os.stat(os.path.join(self._root, self._paths[index])).st_size  # noqa: PTH116, PTH118 - likewise
         except OSError:
             return -1
+
+    def stamps(self) -> np.ndarray:
+        """As `contents.Stamped`: by the files as they are now."""
+        return stamps_of(os.path.join(self._root, path) for path in self._paths)  # noqa: PTH118 - likewise
 
     def image(self, index: int) -> torch.Tensor:
         """Decoded image, uint8 (3, H, W), RGB. Raises BadImage."""

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from ladder_hub.data.contents import stamps_of
 from ladder_hub.data.decode import Encoded
 from ladder_hub.data.hf_cells import cell_sizes, image_bytes
 from ladder_hub.data.hf_dataset import image_column, label_column, open_dataset, read_address, undecoded
@@ -74,6 +75,17 @@ class HubSource:
     @cached_property
     def _sizes(self) -> np.ndarray:
         return cell_sizes(self._images, self._column)
+
+    def stamps(self) -> np.ndarray | None:
+        """As `contents.Stamped`: by the prepared files; None where rows name files of their own."""
+        files = [file["filename"] for file in self._images.cache_files]
+        if not files or (self._sizes < 0).any():
+            return None
+        parts = stamps_of(files)
+        found = np.repeat(parts[:1], len(self))
+        found["place"][:, 2] = np.arange(len(self))
+        found["newest"] = parts["newest"].max()  # whichever is written again is the newest then
+        return found
 
     def image(self, index: int) -> torch.Tensor:
         """Decoded image, uint8 (3, H, W), RGB. Raises BadImage."""

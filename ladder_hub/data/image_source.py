@@ -98,6 +98,10 @@ class Source(Protocol):
         """
         ...
 
+    def stamps(self) -> np.ndarray | None:
+        """What tells that the files are unchanged, as `contents.Stamped`; None where there is nothing to tell it by."""
+        ...
+
     def fingerprint(self) -> dict[str, Any]:
         """What provenance records: source, name, count, classes, digest (SHA-256 of the listing)."""
         ...

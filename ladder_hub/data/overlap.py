@@ -18,7 +18,7 @@ _PAGE = 4096
 _BATCH = 1024
 _FEW = 4 * _BATCH
 """Below this, starting processes takes longer than reading."""
-_DIGEST = np.dtype("V16")
+DIGEST = np.dtype("V16")
 _NAMED = 3
 MOST_OVERLAP = 0.01
 """Share of `val` that may be in `train`: beyond it a figure says too much of images that were seen before."""
@@ -66,7 +66,7 @@ def repeated_images(files: Files, *, workers: int = 0) -> list[np.ndarray]:
     """Images of one set that are equal byte for byte: groups of indices, int64, two or more in each."""
     sizes = _sizes(files)
     some = _repeated(np.flatnonzero(sizes > 0), sizes[sizes > 0])
-    whole = np.empty(0, _DIGEST)
+    whole = np.empty(0, DIGEST)
     for most in (_PAGE, -1):
         found = digests(files, some, most, workers)
         readable = found != _NONE
@@ -92,7 +92,7 @@ def count_overlap(train: Files, val: Files, say: Callable[[str], None], *, worke
 
 
 def digests(files: Files, indices: np.ndarray, most: int, workers: int = 0) -> np.ndarray:
-    """BLAKE2b of some files, or of their first bytes.
+    """SHA-256, cut to 128 bits, of some files or of their first bytes.
 
     Args:
         files: The images.
@@ -106,7 +106,7 @@ def digests(files: Files, indices: np.ndarray, most: int, workers: int = 0) -> n
     plan = [indices[start : start + _BATCH].tolist() for start in range(0, len(indices), _BATCH)]
     workers = workers if len(indices) > _FEW else 0
     loader: BatchWorkers[np.ndarray] = BatchWorkers(_Digester(files, most), workers=workers)
-    return np.concatenate([np.empty(0, _DIGEST), *loader.run(plan)])
+    return np.concatenate([np.empty(0, DIGEST), *loader.run(plan)])
 
 
 @dataclass(frozen=True)
@@ -116,17 +116,17 @@ class _Digester:
 
     def make(self, requests: list[int]) -> np.ndarray:
         """The digests of some files."""
-        return np.frombuffer(b"".join(map(self._one, requests)), dtype=_DIGEST)
+        return np.frombuffer(b"".join(map(self._one, requests)), dtype=DIGEST)
 
     def _one(self, index: int) -> bytes:
         try:
             data = self.files.content(index, self.most)
         except BadImage:
-            return bytes(_DIGEST.itemsize)
-        return hashlib.blake2b(data, digest_size=_DIGEST.itemsize).digest()
+            return bytes(DIGEST.itemsize)
+        return hashlib.sha256(data).digest()[: DIGEST.itemsize]
 
 
-_NONE = np.zeros((), _DIGEST)[()]
+_NONE = np.zeros((), DIGEST)[()]
 
 
 def _sizes(files: Files) -> np.ndarray:

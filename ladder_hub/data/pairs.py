@@ -4,6 +4,7 @@ Three ways to give them: tar shards (`pairs_tar`), a folder with `images` and `m
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -56,6 +57,44 @@ class Places(Protocol):
     def mask_data(self, index: int) -> bytes:
         """The mask file. Raises OSError, ValueError."""
         ...
+
+    def stamps(self, which: int) -> np.ndarray:
+        """Of all images (0) or masks (1), as `contents.Stamped`."""
+        ...
+
+
+@dataclass(frozen=True)
+class MaskFiles:
+    """The masks of pairs as files, as `overlap.Files` has them."""
+
+    spec: str
+    places: Places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def key(self, index: int) -> str:
+        """That of the pair."""
+        return self.places.key(index)
+
+    def size(self, index: int) -> int:
+        """Bytes of the file; below 0 where it can't be read."""
+        try:
+            return len(self.places.mask_data(index))
+        except (OSError, ValueError):
+            return -1
+
+    def content(self, index: int, most: int = -1) -> bytes:
+        """The file, or its first bytes. Raises BadImage."""
+        try:
+            data = self.places.mask_data(index)
+        except (OSError, ValueError) as error:
+            raise BadImage(self.key(index), f"its mask: {error}") from None
+        return data if most < 0 else data[:most]
+
+    def stamps(self) -> np.ndarray:
+        """As `contents.Stamped`."""
+        return self.places.stamps(1)
 
 
 class PairSource:
@@ -119,6 +158,14 @@ class PairSource:
             return self._places.image_size(index)
         except OSError:
             return -1
+
+    def stamps(self) -> np.ndarray:
+        """Of the images, as `contents.Stamped`."""
+        return self._places.stamps(0)
+
+    def masks(self) -> "MaskFiles":
+        """The files of the masks."""
+        return MaskFiles(self.spec, self._places)
 
     def image(self, index: int) -> torch.Tensor:
         """The image alone, uint8 (3, H, W), RGB. Raises BadImage."""

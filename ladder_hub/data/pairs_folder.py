@@ -5,6 +5,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
+from ladder_hub.data.contents import stamps_of
 from ladder_hub.data.folder import public_name
 from ladder_hub.data.image_source import DataError
 from ladder_hub.data.listing import list_images
@@ -45,6 +48,10 @@ class FilePairs:
     def image_size(self, index: int) -> int:
         """Bytes of the image file. Raises OSError."""
         return (self._root / self._pairs[index][0]).stat().st_size
+
+    def stamps(self, which: int) -> np.ndarray:
+        """Of all images (0) or masks (1)."""
+        return stamps_of(self._root / pair[which] for pair in self._pairs)
 
     def mask_data(self, index: int) -> bytes:
         """The mask file. Raises OSError."""

@@ -11,6 +11,7 @@ import numpy as np
 from webdataset.tariterators import base_plus_ext
 
 from ladder_hub.data.cache import load_arrays, save_arrays, whole_names
+from ladder_hub.data.contents import stamps_inside
 from ladder_hub.data.decode import image_endings
 from ladder_hub.data.image_source import DataError
 from ladder_hub.data.names import Names
@@ -65,6 +66,10 @@ class TarPairs:
     def image_size(self, index: int) -> int:
         """Bytes of the image file."""
         return int(self._spans[index, 0, 1])
+
+    def stamps(self, which: int) -> np.ndarray:
+        """Of all images (0) or masks (1)."""
+        return stamps_inside(self._shards, self._shard, self._spans[:, which, 0])
 
     def mask_data(self, index: int) -> bytes:
         """The mask file. Raises OSError, ValueError."""

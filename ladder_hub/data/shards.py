@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from webdataset.shardlists import expand_urls
 
+from ladder_hub.data.contents import stamps_inside
 from ladder_hub.data.decode import Encoded
 from ladder_hub.data.image_source import BadImage, DataError, Progress, decoded, expanded, no_progress
 from ladder_hub.data.picture import Picture
@@ -66,6 +67,10 @@ class ShardSource:
     def size(self, index: int) -> int:
         """Bytes of the member."""
         return int(self._index.size[index])
+
+    def stamps(self) -> np.ndarray:
+        """As `contents.Stamped`: by the shards as they are now."""
+        return stamps_inside(self._shards, self._index.shard, self._index.offset)
 
     def image(self, index: int) -> torch.Tensor:
         """Decoded image, uint8 (3, H, W), RGB. Raises BadImage."""

@@ -157,6 +157,9 @@ class HeldSource:
         """Bytes of the image's file."""
         return len(self._images[index].data)
 
+    def stamps(self) -> None:
+        """They are in memory."""
+
     def content(self, index: int, most: int = -1) -> bytes:
         """The image's file, or its first bytes."""
         data = self._images[index].data

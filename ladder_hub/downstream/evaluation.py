@@ -10,6 +10,7 @@ from rich.console import Console
 from torch.nn import functional as F
 
 from ladder_hub.backbone import STAGE_NAMES
+from ladder_hub.data.contents import named_by_content
 from ladder_hub.data.look import look_first
 from ladder_hub.data.sources import Source
 from ladder_hub.downstream.feature_shards import FeatureTable
@@ -98,8 +99,8 @@ def _measured(subject: Subject, settings: KnnSettings, world: World, display: Di
         return []
     facts: Facts = {
         "weights": subject.weights,
-        "train": train.fingerprint(),
-        "val": val.fingerprint(),
+        "train": named_by_content(train, workers=settings.data.workers),
+        "val": named_by_content(val, workers=settings.data.workers),
         "overlap": overlap,
     }
     entries: list[Facts] = []

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 import ladder_hub
+from ladder_hub.data.contents import named_by_content
 from ladder_hub.data.sources import Source
 from ladder_hub.downstream.feature_shards import FeatureShards, FeatureTable, NotKeptError, Span
 from ladder_hub.downstream.features import Extractor, Pool, Rows
@@ -75,7 +76,11 @@ class Frozen:
 
     def _kept(self, source: Source, stages: Sequence[str], display: Display) -> FeatureTable | None:
         """From the disk, once they are there; None where they can't be kept."""
-        shards = FeatureShards(self._facts(source), len(source))
+        workers = self.extractor.workers
+        content = self.world.agreed(
+            lambda: named_by_content(source, workers=workers)["content"] if self.world.is_first else None
+        )
+        shards = FeatureShards(self._facts(self.world.from_first(content)), len(source))
         gaps = self.world.from_first({stage: shards.gaps(stage) for stage in stages})
         failures = self.world.gather(self.world.agreed(lambda: self._fill(shards, source, gaps, display)))
         if failure := next(filter(None, failures), None):
@@ -127,14 +132,14 @@ class Frozen:
                 "that all machines see, or add cache=false"
             )
 
-    def _facts(self, source: Source) -> dict[str, Any]:
-        extractor, images = self.extractor, source.fingerprint()
+    def _facts(self, content: str | None) -> dict[str, Any]:
+        extractor = self.extractor
         return {
             "version": ladder_hub.__version__,
             "weights": self.subject.weights,
             "architecture": self.subject.architecture,
             "options": self.subject.options,
-            "images": {key: images[key] for key in ("source", "count", "digest")},
+            "images": content,
             "size": extractor.size,
             "crop_pct": extractor.crop_pct,
             "mean": list(extractor.mean),

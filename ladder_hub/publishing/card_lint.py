@@ -99,7 +99,7 @@ def _row_problems(
     if {"protocol", "stage", "metric"} <= cells.keys():
         key = [cells.pop(name).strip("`") for name in ("protocol", "stage", "metric")]
         same = [entry for entry in metrics if [entry["protocol"], entry["stage"], entry["metric"]] == key]
-        counts = {str(entry[name]) for entry in same for name in ("n", "seeds") if name in entry} | {"1"}
+        counts = {str(entry[name]) for entry in same for name in ("n", "seeds", "overlap") if name in entry} | {"1"}
         known = {figure for entry in same for figure in _shares(entry)} | counts
         for title in ("data", "date"):
             cells.pop(title, None)

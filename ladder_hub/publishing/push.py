@@ -1,15 +1,18 @@
 """`ladder-hub push`: an artifact onto the Hub, after everything about it was looked at."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ladder_hub.artifact.changing import restate
 from ladder_hub.artifact.reading import Artifact, read_artifact
 from ladder_hub.card import percent
+from ladder_hub.data.overlap import MOST_OVERLAP
+from ladder_hub.documents import plain
 from ladder_hub.errors import UserError
 from ladder_hub.hub import endpoint
+from ladder_hub.metrics_file import names_content
 from ladder_hub.publishing.files import artifact_files
 from ladder_hub.publishing.lint import Check, lint
 from ladder_hub.publishing.outgoing import outgoing
@@ -89,7 +92,7 @@ def push(folder: str | Path, repo_id: str, overrides: Sequence[str] = (), *, tel
 
 
 def _published(artifact: Artifact, repo_id: str, settings: PushSettings, tell: Tell) -> Pushed:
-    checks = lint(artifact.folder)
+    checks = [*lint(artifact.folder), Check("figures", tuple(_weak_figures(artifact)))]
     problems = [problem for check in checks for problem in check.problems]
     if problems:
         count = "one thing" if len(problems) == 1 else f"{len(problems)} things"
@@ -97,6 +100,20 @@ def _published(artifact: Artifact, repo_id: str, settings: PushSettings, tell: T
     for line in _what_goes_out(artifact, repo_id, settings):
         tell(line)
     return Pushed(checks, None if settings.dry else _send(artifact, Remote(repo_id, settings.revision), settings))
+
+
+def _weak_figures(artifact: Artifact) -> Iterator[str]:
+    """Figures that nobody could measure again, or that say too much."""
+    for entry in artifact.metrics:
+        name = f"metrics.json: {plain(entry['protocol'])} {plain(entry['stage'])} {plain(entry['metric'])}"
+        if not names_content(entry):
+            yield f"{name} does not name its images by content, so nobody could tell them again; measure it again"
+        share = (entry.get("overlap") or 0) / max(entry["n"], 1)
+        if share > MOST_OVERLAP:
+            yield (
+                f"{name}: {entry['overlap']} of the {entry['n']} images asked are among those that taught "
+                f"({share:.1%}, at most {MOST_OVERLAP:.0%}); measure it on others"
+            )
 
 
 def _check_names(repo_id: str, settings: PushSettings) -> None:

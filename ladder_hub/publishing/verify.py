@@ -8,7 +8,7 @@ from ladder_hub.card import data_name, percent
 from ladder_hub.documents import without_controls
 from ladder_hub.downstream.evaluation import eval_knn
 from ladder_hub.errors import UserError
-from ladder_hub.metrics_file import Metric
+from ladder_hub.metrics_file import Metric, names_content
 from ladder_hub.models import create_model, resolve
 from ladder_hub.publishing.lint import Check, contents
 
@@ -62,7 +62,8 @@ def compared(new: Metric, published: Sequence[Metric]) -> Check:
     if not same:
         return Check(name, note=f"{value}; the card has no such figure")
     for old in same:
-        if _digests(old) == _digests(new):
+        by = "content" if names_content(old) and names_content(new) else "digest"
+        if _digests(old, by) == _digests(new, by):
             return _judged(name, value, new, old)
     other = without_controls(data_name(same[0]["data"]["val"]))
     return Check(name, note=f"{value}; not to be compared: the card's is of other images, {other}")
@@ -76,6 +77,7 @@ def _judged(name: str, value: str, new: Metric, old: Metric) -> Check:
     return Check(name, (f"{name}: {value}, {said}",))
 
 
-def _digests(entry: Metric) -> list[Any]:
+def _digests(entry: Metric, by: str) -> list[Any]:
+    """Of both sets: of their content; of their listing for a figure from before content was named."""
     data = entry["data"]
-    return [part.get("digest") if isinstance(part, dict) else part for part in (data.get("train"), data["val"])]
+    return [part.get(by) if isinstance(part, dict) else part for part in (data.get("train"), data["val"])]

@@ -4,7 +4,8 @@ from typing import Any
 
 from ladder_hub.artifact.changing import add_metrics
 from ladder_hub.artifact.writing import write_artifact
-from ladder_hub.data.sources import Source
+from ladder_hub.data.contents import named_by_content
+from ladder_hub.data.sources import Source, StreamSource
 from ladder_hub.training.loop import Loop
 from ladder_hub.training.scoring import score_network
 from ladder_hub.training.state import build_learner
@@ -44,6 +45,8 @@ def publish(loop: Loop, facts: dict[str, Any]) -> None:
 
 def measure(loop: Loop, val: Source) -> None:
     """Score the trained network and the one it started from by kNN, all training images voting."""
+    train = loop.inputs.train
+    assert not isinstance(train, StreamSource)
     recipe, trained = loop.recipe, loop.state.learner.online.backbone.float()  # as it is published
     after = score_network(loop, trained, "kNN, trained")
     untrained = build_learner(recipe).online.backbone.to(loop.world.device)
@@ -55,8 +58,8 @@ def measure(loop: Loop, val: Source) -> None:
         after.entries(
             temperature=recipe.knn.temperature,
             weights=tensor_digest(dict(trained.state_dict())),
-            train=loop.inputs.fingerprint,
-            val=val.fingerprint(),
+            train=named_by_content(train, workers=recipe.data.workers),
+            val=named_by_content(val, workers=recipe.data.workers),
             before={"top1": before.top1, "top5": before.top5},
             overlap=loop.inputs.overlap,
         ),

@@ -50,6 +50,20 @@ def test_a_changed_recipe_does_not_carry_the_papers_name() -> None:
 
 
 @pytest.mark.parametrize(
+    ("recipe", "classes", "overrides", "more"),
+    [
+        ("cityscapes_769_40k", 19, [], ""),
+        ("cityscapes_769_40k", 34, [], ", changed: data.classes=34"),
+        ("voc_512_20k", 21, [], ""),
+        ("voc_512_20k", 2, ["steps=5"], ", changed: steps=5 data.classes=2"),
+    ],
+)
+def test_a_name_promises_the_classes_that_it_is_known_by(recipe, classes, overrides, more) -> None:
+    keys = read_recipe(recipe, overrides)
+    assert keys.protocol_on(keys.published_protocol, classes=classes) == keys.protocol + more
+
+
+@pytest.mark.parametrize(
     ("override", "message"),
     [
         ("views.scale=[2.0, 0.5]", r"views.scale: the first number must not exceed the second"),

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from artifact_factory import make_artifact
+from artifact_factory import make_artifact, metric
 from fake_hub import Fault
 
 from ladder_hub.recipe import load_recipe
@@ -68,6 +68,30 @@ def test_what_was_pushed_is_had_back_by_everyone(hub, ladder_hub, clients, artif
     assert clients.run(code, home=tmp_path / "another") == "ResNet\n"
     checks = ladder_hub("verify", "hf-hub:org/mine", token="")
     assert "card against metrics   ok" in checks
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"overlap": 6},
+            "6 of the 500 images asked are among those that taught (1.2%, at most 1%)",
+        ),
+        ({"data": {"train": {"digest": "a"}, "val": {"digest": "b"}}}, "does not name its images by content"),
+    ],
+)
+def test_a_figure_that_says_too_much_is_refused(hub, ladder_hub, tmp_path, changes, reason):
+    folder = make_artifact(tmp_path / "weak", recipe=RECIPE, metrics=[metric(**changes)])
+    said = ladder_hub("push", folder, "org/mine", status=2)
+    assert said.count("metrics.json: ") == 1
+    assert "knn:k20-t0.07 res5 top1" in said
+    assert reason in said
+    assert "org/mine" not in hub.store.repositories
+
+
+def test_a_figure_whose_images_hardly_overlap_goes_out(ladder_hub, tmp_path):
+    folder = make_artifact(tmp_path / "sound", recipe=RECIPE, metrics=[metric(overlap=5)])
+    assert "top1 43.2 %" in ladder_hub("push", folder, "org/mine")
 
 
 def test_a_second_push_of_the_same_files_does_nothing(hub, ladder_hub, artifact):

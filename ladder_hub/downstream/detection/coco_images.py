@@ -4,10 +4,12 @@ import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from ladder_hub.data.contents import stamps_inside, stamps_of
 from ladder_hub.data.decode import decode
 from ladder_hub.data.image_source import BadImage, expanded
 from ladder_hub.data.tar_members import TarReader, members
@@ -28,6 +30,8 @@ class CocoImages:
     Raises:
         CocoError: nothing there, or some of the images are not in it.
     """
+
+    labels: np.ndarray | None = None
 
     def __init__(self, spec: str, coco: CocoSet, *, key: str) -> None:
         if not spec:
@@ -86,6 +90,16 @@ class CocoImages:
             return (self._path / self.key(index)).stat().st_size
         except OSError:
             return -1
+
+    def stamps(self) -> np.ndarray:
+        """As `contents.Stamped`."""
+        if self._places is None:
+            return stamps_of(self._path / name for name in self._coco.file_names)
+        return stamps_inside([self._path], np.zeros(len(self), np.int64), self._places[:, 0])
+
+    def fingerprint(self) -> dict[str, Any]:
+        """That of the annotations, which say what is in the images."""
+        return self._coco.fingerprint()
 
     def _is_file(self, name: str) -> bool:
         inside = not name.startswith(("/", "~")) and ".." not in Path(name).parts

@@ -10,6 +10,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 
+from ladder_hub.data.contents import named_by_content
 from ladder_hub.data.look import look_first
 from ladder_hub.device import seed_everything
 from ladder_hub.downstream.detection import mask_rcnn
@@ -98,7 +99,15 @@ class DetectTask:
         self._epoch_steps = -(-self.count // keys.batch_size)
         self.steps = keys.epochs * self._epoch_steps
         self.maker = TrainMaker(source, keys.seed, data.flip)
-        self.facts = {"data.train": train.digest, "data.val": self._val.digest, "model": self._subject.weights}
+        self.facts = {
+            "data.train": self._named(self._train_images)["content"],
+            "data.val": self._named(self._val_images)["content"],
+            "model": self._subject.weights,
+        }
+
+    def _named(self, images: CocoImages) -> dict[str, Any]:
+        annotations = images.fingerprint()["digest"]
+        return named_by_content(images, told=annotations, workers=self._keys.data.workers)
 
     def look(self, say: Callable[[str], None]) -> None:
         """Tell what is annotated, and which images are in both sets.
@@ -147,7 +156,8 @@ class DetectTask:
         return entries
 
     def _entries(self, precision: Precision) -> list[Facts]:
-        protocol = self._keys.published_protocol
+        classes = len(self._val.categories)
+        protocol = self._keys.protocol_on(self._keys.published_protocol, classes=classes)
         return [
             entry(
                 f"{precision.kind}_{name}",
@@ -157,8 +167,8 @@ class DetectTask:
                 protocol=protocol,
                 stage="pyramid",
                 weights=self._subject.weights,
-                train=self._train.fingerprint(),
-                val=self._val.fingerprint(),
+                train=self._named(self._train_images),
+                val=self._named(self._val_images),
                 overlap=self._overlap,
             )
             for name, value in precision.values.items()

@@ -41,6 +41,8 @@ class FinetuneKeys(Section):
     description: str
     protocol: str
     """Under which name the figures stand."""
+    stands_for: Annotated[int, Field(ge=0)] = 0
+    """Classes of the data that this name is known by; 0: whatever there are."""
     model: str = ""
     """What is judged: MODEL of the command."""
     batch_size: Count
@@ -55,6 +57,12 @@ class FinetuneKeys(Section):
     timeout: Count = 600
     """Seconds that a process waits for the others before it gives the run up."""
     log: LogKeys
+
+    def protocol_on(self, name: str, *, classes: int) -> str:
+        """The name of a protocol on data of so many classes: 34 are not the 19 of Cityscapes that it promises."""
+        if classes == self.stands_for or not self.stands_for:
+            return name
+        return name + (" " if ", changed: " in name else ", changed: ") + f"data.classes={classes}"
 
 
 def protocol_name(keys: FinetuneKeys, shipped: Iterable[FinetuneKeys], *, free: Sequence[str]) -> str:

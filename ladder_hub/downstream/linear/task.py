@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from ladder_hub.data.contents import named_by_content
 from ladder_hub.data.look import look_first
 from ladder_hub.data.sources import Source
 from ladder_hub.device import seed_everything
@@ -94,10 +95,13 @@ class LinearTask:
         self.max_bad = keys.data.max_bad
         self.steps = math.ceil(keys.epochs * self.count / keys.batch_size)
         self.facts = {
-            "data.train": self._train.fingerprint()["digest"],
-            "data.val": self._val.fingerprint()["digest"],
+            "data.train": self._named(self._train)["content"],
+            "data.val": self._named(self._val)["content"],
             "model": subject.weights,
         }
+
+    def _named(self, source: Source) -> dict[str, Any]:
+        return named_by_content(source, workers=self._keys.data.workers)
 
     def _shared(self, display: Display) -> int:
         return look_first(self._train, self._val, display.say, workers=self._keys.data.workers)
@@ -186,8 +190,8 @@ class LinearTask:
             "protocol": self._keys.published_protocol,
             "stage": stage,
             "weights": self._frozen.subject.weights,
-            "train": self._train.fingerprint(),
-            "val": self._val.fingerprint(),
+            "train": self._named(self._train),
+            "val": self._named(self._val),
             "overlap": self._overlap,
         }
         n = len(ranks)

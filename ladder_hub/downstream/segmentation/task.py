@@ -11,6 +11,7 @@ from rich.console import Console
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
+from ladder_hub.data.contents import named_by_content
 from ladder_hub.data.look import look_first
 from ladder_hub.data.pairs import PairSource, open_pairs
 from ladder_hub.data.pairs_look import check_masks, look_at_masks, told_masks
@@ -98,11 +99,14 @@ class SegmentTask:
         self.steps = keys.steps
         self.maker = TrainMaker(self._train, keys.views, data.size, keys.seed)
         self.facts = {
-            "data.train": self._train.fingerprint()["digest"],
-            "data.val": self._val.fingerprint()["digest"],
+            "data.train": self._named(self._train)["content"],
+            "data.val": self._named(self._val)["content"],
             "data.classes": str(self._train.classes),
             "model": self._subject.weights,
         }
+
+    def _named(self, source: PairSource) -> dict[str, Any]:
+        return named_by_content(source, also=[source.masks()], workers=self._keys.data.workers)
 
     def look(self, say: Callable[[str], None]) -> None:
         """Tell what stands in the masks, and which images are in both sets.
@@ -146,11 +150,11 @@ class SegmentTask:
         self._draw(predictor, maker, names, judge.folder / "pictures")
         intervals = tally.intervals(seed=self._keys.seed)
         facts: Facts = {
-            "protocol": self._keys.published_protocol,
+            "protocol": self._keys.protocol_on(self._keys.published_protocol, classes=self._val.classes),
             "stage": "res5",
             "weights": self._subject.weights,
-            "train": self._train.fingerprint(),
-            "val": self._val.fingerprint(),
+            "train": self._named(self._train),
+            "val": self._named(self._val),
             "n": len(tally.by_image),
             "overlap": self._overlap,
         }
