@@ -128,7 +128,8 @@ def test_knn_and_probe_share_one_pass(tmp_path: Path, monkeypatch) -> None:
 
     monkeypatch.setattr(features, "evaluation_batches", no_pass)
     found = eval_knn("random:test_resnet", [*DATA, *SIZE, "stage=all"], console=QUIET)
-    assert {entry["protocol"] for entry in found} == {"knn:k20-t0.07", "knn:k200-t0.07"}
+    changed = "changed: image_size=32 crop_pct=1"
+    assert {entry["protocol"] for entry in found} == {f"knn:k{k}-t0.07, {changed}" for k in (20, 200)}
     assert probe(tmp_path / "again").metrics
 
 
