@@ -213,6 +213,7 @@ def shares(method: str, args: argparse.Namespace) -> dict[str, float]:
     from ladder_hub.training import inputs
 
     inputs.augment = timed("augment", inputs.augment)
+    inputs.normalise = timed("normalise", inputs.normalise)  # of bytes, on a CPU
     inputs.normalise_ = timed("normalise", inputs.normalise_)
     learner = state.learner
     learner.online.forward = timed("forward online", learner.online.forward)
