@@ -78,6 +78,11 @@ def _load(name: str | os.PathLike[str], folder: Path, shape: dict[str, Any]) -> 
     from ladder_hub.receipt import facts_for_timm, receipt_for, verify_weights
 
     config = read_config(folder)
+    own = _channels(config)
+    if own and shape.get("in_chans", own["in_chans"]) != own["in_chans"]:
+        # timm fits a first convolution of three channels to others; of any other number it draws a new one at random.
+        raise ModelError(f"{name}: takes {own['in_chans']} channels; in_chans={shape['in_chans']} can't be had from it")
+    shape = own | shape
     published = find(os.fspath(name)).sha256 if is_zoo_name(name) else None
     weights = verify_weights(folder / WEIGHTS, config, sha256=published)
     # What was verified is what is loaded: the tensors, not the file a second time.
@@ -86,3 +91,9 @@ def _load(name: str | os.PathLike[str], folder: Path, shape: dict[str, Any]) -> 
     del model.pretrained_cfg["state_dict"]
     model.load_receipt = receipt_for(os.fspath(name), config, weights, num_classes=shape.get("num_classes", 0))
     return model
+
+
+def _channels(config: dict[str, Any]) -> dict[str, Any]:
+    """`in_chans` of a network whose first convolution takes other than three channels."""
+    size = config["pretrained_cfg"].get("input_size")
+    return {"in_chans": size[0]} if size and size[0] != 3 else {}

@@ -60,7 +60,18 @@ ROOMS: dict[str, set[str]] = {
         "weights",
     },
     # weights in and out of other tools' files
-    "formats": {"artifact", "backbone", "documents", "errors", "models", "pyramid", "settings", "weights"},
+    "formats": {
+        "artifact",
+        "backbone",
+        "data",
+        "documents",
+        "errors",
+        "models",
+        "progress",
+        "pyramid",
+        "settings",
+        "weights",
+    },
     # judging
     "downstream": {
         "__init__",

@@ -4,24 +4,29 @@ The network is checked name by name against timm's before anything is written; n
 measured here.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
+from torch import Tensor
 
 from ladder_hub.artifact.writing import write_imported
 from ladder_hub.backbone import explicit_cfg
 from ladder_hub.documents import plain
 from ladder_hub.formats import FormatError
-from ladder_hub.formats.architecture import architecture_of, completed
+from ladder_hub.formats.architecture import Whole, completed
+from ladder_hub.formats.backbones import Backbone, backbones, flat, groups, nearest
+from ladder_hub.formats.branches import Choice, choose, is_targets
 from ladder_hub.formats.container import Checkpoint, read_checkpoint
-from ladder_hub.formats.recognise import AUTO, Split, readers, recognise, split
+from ladder_hub.formats.layouts import AUTO, Layout, look_alikes, part, recognise
+from ladder_hub.formats.report import UNKNOWN, ImportReport
+from ladder_hub.formats.timm_index import shapes_of
 from ladder_hub.settings import Section, settings_from
 
-UNKNOWN = "unknown"
-_Channels = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]
+_Channels = Annotated[tuple[float, ...], Field(min_length=1, max_length=64)]
 
 
 class ImportSettings(Section):
@@ -29,7 +34,8 @@ class ImportSettings(Section):
 
     out: Annotated[str, Field(min_length=1)]
     """Folder of the artifact."""
-    branch: Literal["online", "target"] = "online"
+    branch: str = ""
+    """`online`, `target` (the momentum encoder) or the prefix of a network in the file; "": online, or the only one."""
     arch: str = ""
     """timm's name of the network; "": found from the tensors."""
     license: str = ""
@@ -38,48 +44,9 @@ class ImportSettings(Section):
     """Side of the input that the artifact's config states, in pixels."""
     crop_pct: Annotated[float, Field(gt=0, le=1)] = 0.875
     mean: _Channels = (0.485, 0.456, 0.406)
-    """Of the pixels (red, green, blue in [0, 1]) that the network was trained on."""
+    """Of the pixels (red, green, blue in [0, 1]) that the network was trained on; a number a channel."""
     std: _Channels = (0.229, 0.224, 0.225)
     overwrite: bool = False
-
-
-@dataclass(frozen=True)
-class ImportReport:
-    """What was taken, what was left, and what to know."""
-
-    folder: Path
-    architecture: str
-    layout: str
-    title: str
-    branch: str
-    file: Path
-    sha256: str
-    taken: int
-    """Tensors of the file that are in the artifact."""
-    filled: int
-    """BatchNorm counters that the file lacks, set to 0."""
-    dropped: dict[str, int]
-    license: str
-    warning: str
-    also: tuple[str, ...]
-    """Other layouts with the same names."""
-
-    def facts(self) -> dict[str, str]:
-        """The report for people, without the empty lines."""
-        also = f"{', '.join(self.also)} look the same: from=NAME tells whose it is" if self.also else ""
-        facts = {
-            "file": f"{self.file} (sha256 {self.sha256})",
-            "layout": f"{self.layout}: {self.title}",
-            "network": f"{self.architecture}, {self.branch} branch",
-            "taken": f"{self.taken} tensors",
-            "dropped": ", ".join(f"{group} {count}" for group, count in self.dropped.items()),
-            "missing": f"nothing but {self.filled} counters that no output depends on" if self.filled else "nothing",
-            "licence": self.license if self.license != UNKNOWN else "unknown: ask its publishers before you pass it on",
-            "mind": self.warning,
-            "could be": also,
-            "artifact": str(self.folder),
-        }
-        return {key: value for key, value in facts.items() if value}
 
 
 def import_checkpoint(path: str | Path, overrides: Sequence[str], *, layout: str = AUTO) -> ImportReport:
@@ -91,70 +58,139 @@ def import_checkpoint(path: str | Path, overrides: Sequence[str], *, layout: str
         layout: A layout, a project, or `auto`: recognised from the names.
 
     Raises:
-        FormatError: the file can't be read without trusting it, no layout fits, the backbone is not whole, or
-            something stands at `out` already.
+        FormatError: the file can't be read without trusting it, holds no whole network of timm, or several of which
+            nothing tells the online one; something stands at `out` already.
         BackboneError: `arch` is no network of timm with a pyramid.
         SettingError: an unknown key or a value that doesn't fit.
     """
     settings = settings_from(ImportSettings, overrides)
     folder = _free(Path(settings.out).expanduser(), overwrite=settings.overwrite)
     checkpoint = read_checkpoint(Path(path).expanduser())
-    found = split(checkpoint, recognise(checkpoint, layout), settings.branch)
-    return _write(folder, checkpoint, found, settings)
-
-
-def _write(folder: Path, checkpoint: Checkpoint, found: Split, settings: ImportSettings) -> ImportReport:
-    hint = checkpoint.content.get("arch")
     try:
-        name = architecture_of(found.backbone, asked=settings.arch, hint=hint if isinstance(hint, str) else "")
-        whole = completed(found.backbone, name)
+        return _import(folder, checkpoint, settings, layout)
     except FormatError as error:
-        others = [] if found.layout.signs else readers(checkpoint)
-        also = f"; names of {', '.join(others)} begin like that: from={others[0]}" if others else ""
-        raise FormatError(f"{checkpoint.path} ({found.layout.name}): {error}{also}") from None
-    report = ImportReport(
-        folder=folder,
-        architecture=name,
-        layout=found.layout.name,
-        title=found.layout.title,
-        branch=settings.branch,
-        file=checkpoint.path,
-        sha256=checkpoint.sha256,
-        taken=len(whole.tensors) - whole.filled,
-        filled=whole.filled,
-        dropped=_with_classifier(found.dropped, whole.classifier),
-        license=settings.license or found.layout.license or UNKNOWN,
-        warning=found.layout.warning,
-        also=found.also,
-    )
-    cfg = explicit_cfg(name, image_size=settings.image_size, crop_pct=settings.crop_pct, license=report.license)
-    cfg |= {"mean": list(settings.mean), "std": list(settings.std)}
-    write_imported(folder, architecture=name, tensors=whole.tensors, cfg=cfg, origin=_origin(report, found, settings))
+        raise FormatError(f"{checkpoint.path}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Split:
+    """A checkpoint taken apart."""
+
+    choice: Choice
+    layout: Layout
+    dropped: dict[str, int]
+    """How many tensors of each other kind the file holds."""
+
+
+def split(checkpoint: Checkpoint, layout: str = AUTO, *, branch: str = "", arch: str = "") -> Split:
+    """Find the backbones of a checkpoint, take one, and say what the rest is.
+
+    Raises:
+        FormatError: as `import_checkpoint`.
+    """
+    tensors = flat(checkpoint.content)
+    choice = choose(_found(checkpoint, tensors, arch), branch)
+    bare = not choice.taken.group.reading and choice.taken.prefix in ("", "state_dict.", "model.")
+    row = recognise(tensors, map(str, checkpoint.content), bare=bare, asked=layout)
+    return Split(choice, row, _dropped(tensors, choice))
+
+
+def _import(folder: Path, checkpoint: Checkpoint, settings: ImportSettings, asked: str) -> ImportReport:
+    found = split(checkpoint, asked, branch=settings.branch, arch=settings.arch)
+    row, taken = found.layout, found.choice.taken
+    whole = completed(taken.group, taken.architecture)
+    report = _report(folder, checkpoint, found, whole, settings)
+    origin = report.origin() | {"source": row.address, "license_stated_by": _stated_by(settings, row)}
+    cfg = _cfg(taken.architecture, whole.channels, report.license, settings)
+    write_imported(folder, architecture=report.architecture, tensors=whole.tensors, cfg=cfg, origin=origin)
     return report
 
 
-def _origin(report: ImportReport, found: Split, settings: ImportSettings) -> dict[str, Any]:
-    """What provenance.json keeps; the file's name alone, not the folders of the machine it lay on."""
-    stated = "the importer" if settings.license else "its publishers" if found.layout.license else "nobody"
-    return {
-        "file": plain(report.file.name),
-        "sha256": report.sha256,
-        "layout": report.layout,
-        "title": report.title,
-        "source": found.layout.source,
-        "branch": report.branch,
-        "taken": report.taken,
-        "filled": report.filled,
-        "dropped": report.dropped,
-        "license": report.license,
-        "license_stated_by": stated,
-        "warning": report.warning,
-        "also": list(report.also),
-    }
+def _found(checkpoint: Checkpoint, tensors: dict[str, Tensor], arch: str) -> list[Backbone]:
+    """Every backbone in the file.
+
+    Raises:
+        FormatError: there is none; the message says what differs from the nearest.
+    """
+    if not tensors:
+        what = ", ".join(plain(str(name)) for name in list(checkpoint.content)[:4]) or "nothing"
+        raise FormatError(f"no tensors in it; at its top it holds {what}")
+    there = groups(tensors)
+    if arch:
+        wanted = shapes_of(arch).keys()  # timm's own word where it has no such network
+        shared = {id(group): len(wanted & group.tensors.keys()) for group in there}
+        most = max(shared.values(), default=0)
+        return [Backbone(group, arch) for group in there if most and shared[id(group)] == most] or _nothing(tensors)
+    said = checkpoint.content.get("arch")
+    if whole := backbones(there, said if isinstance(said, str) else ""):
+        return whole
+    near = nearest(there)
+    return [near] if near else _nothing(tensors)
 
 
-def _with_classifier(dropped: dict[str, int], count: int) -> dict[str, int]:
-    return dropped | ({"classifier": dropped.get("classifier", 0) + count} if count else {})
+def _nothing(tensors: dict[str, Tensor]) -> list[Backbone]:
+    some = ", ".join(plain(name) for name in list(tensors)[:3])
+    raise FormatError(f"no network of timm is in it (its names: {some}, …); which network? arch=NAME")
+
+
+def _dropped(tensors: dict[str, Tensor], choice: Choice) -> dict[str, int]:
+    """How many of the file's other tensors are what."""
+    taken = choice.taken.names()
+    again = {name for other, far in choice.others if far == 0 for name in other.names()}
+    target = choice.branch == "target"
+    counts: Counter[str] = Counter()
+    for name in tensors:
+        if name in taken:
+            continue
+        what = part(name)
+        if name in again and is_targets(name) == target:
+            what = "the same backbone again"
+        elif what != "optimizer" and is_targets(name):  # an optimizer's momentum is no encoder
+            what = "momentum encoder's heads" if target else "momentum encoder"
+        counts[what] += 1
+    return dict(counts)
+
+
+def _report(folder: Path, checkpoint: Checkpoint, found: Split, whole: Whole, settings: ImportSettings) -> ImportReport:
+    choice, row = found.choice, found.layout
+    return ImportReport(
+        folder=folder,
+        architecture=choice.taken.architecture,
+        layout=row.name,
+        title=row.title,
+        branch=choice.branch,
+        file=checkpoint.path,
+        sha256=checkpoint.sha256,
+        candidates=tuple(choice.lines()),
+        taken=len(whole.tensors) - whole.filled,
+        filled=whole.filled,
+        channels=whole.channels,
+        head=tuple(f"{name} {list(tensor.shape)}" for name, tensor in whole.head.items()),
+        dropped=found.dropped,
+        license=settings.license or row.license or UNKNOWN,
+        warning=row.warning,
+        also=look_alikes(row),
+        twins=choice.taken.twins,
+        normalised=bool({"mean", "std"} & settings.model_fields_set),
+    )
+
+
+def _cfg(architecture: str, channels: int, license: str, settings: ImportSettings) -> dict[str, Any]:
+    cfg = explicit_cfg(architecture, image_size=settings.image_size, crop_pct=settings.crop_pct, license=license)
+    for key, numbers in (("mean", settings.mean), ("std", settings.std)):
+        if channels != len(numbers) and key in settings.model_fields_set:
+            raise FormatError(f"{key} has {len(numbers)} numbers, its first convolution {channels} channels")
+        grey = round(sum(numbers) / len(numbers), 3)
+        cfg[key] = list(numbers) if channels == len(numbers) else [grey] * channels
+    cfg["input_size"][0] = channels
+    if channels != 3:
+        # timm stretches the named convolution from 3 channels to what is asked, whatever the file has.
+        cfg["first_conv"] = None
+    return cfg
+
+
+def _stated_by(settings: ImportSettings, row: Layout) -> str:
+    return "the importer" if settings.license else "its publishers" if row.license else "nobody"
 
 
 def _free(folder: Path, *, overwrite: bool) -> Path:

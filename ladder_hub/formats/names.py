@@ -1,6 +1,7 @@
 """Other projects' names of a ResNet's tensors, and torchvision's, which are timm's.
 
 Every function takes {name: tensor} and gives it with other names; a name it doesn't know stays as it is.
+`readings` is the table of those that a network may have below any prefix.
 """
 
 import re
@@ -9,11 +10,6 @@ from collections.abc import Mapping
 from torch import Tensor
 
 Tensors = dict[str, Tensor]
-
-
-def same(tensors: Mapping[str, Tensor]) -> Tensors:
-    """They have torchvision's names already."""
-    return dict(tensors)
 
 
 def from_sequential(tensors: Mapping[str, Tensor]) -> Tensors:
@@ -49,8 +45,41 @@ def _to_detectron2(name: str) -> str:
     return re.sub(r"bn(\d)\.", r"conv\1.norm.", name)
 
 
+def from_transformers(tensors: Mapping[str, Tensor]) -> Tensors:
+    """From transformers' `ResNetModel`: embedder.embedder, encoder.stages.0.layers.0.layer.0, ...shortcut."""
+    return {_from_transformers(name): tensor for name, tensor in tensors.items()}
+
+
+def _from_transformers(name: str) -> str:
+    parts = re.fullmatch(
+        r"(?:embedder\.embedder|encoder\.stages\.(\d)\.layers\.(\d+)\.(?:layer\.(\d)|(shortcut)))\."
+        r"(convolution|normalization)\.(\w+)",
+        name,
+    )
+    if not parts:
+        return name
+    stage, block, number, shortcut, kind, leaf = parts.groups()
+    is_conv = kind == "convolution"
+    module = f"{'conv' if is_conv else 'bn'}{int(number or 0) + 1}"
+    if shortcut:
+        module = f"downsample.{0 if is_conv else 1}"
+    return f"{f'layer{int(stage) + 1}.{block}.' if stage else ''}{module}.{leaf}"
+
+
+def readings(tensors: Mapping[str, Tensor]) -> dict[str, Tensors]:
+    """The same tensors under timm's names, by whose names they may be: {"": as they are, "detectron2": ...}."""
+    found = {"": dict(tensors)}
+    if "0.weight" in tensors and any(name.startswith("4.0.") for name in tensors):
+        found["sequential"] = from_sequential(tensors)
+    if "stem.conv1.norm.weight" in tensors:
+        found["detectron2"] = from_detectron2(tensors)
+    if "embedder.embedder.convolution.weight" in tensors:
+        found["transformers"] = from_transformers(tensors)
+    return found
+
+
 _HAIKU = re.compile(
-    r"(?:params|state)/.*?/~/(?:block_group_(\d)/~/block_(\d+)/~/)?"
+    r"(.*?)_?(?:params|state)/(?!projector|predictor).*?/~/(?:block_group_(\d)/~/block_(\d+)/~/)?"
     r"(initial_|shortcut_)?(conv|batchnorm)(?:_(\d))?/(w|scale|offset|~/mean_ema/average|~/var_ema/average)"
 )
 _HAIKU_LEAVES = {
@@ -63,7 +92,9 @@ _HAIKU_LEAVES = {
 
 
 def from_haiku(tensors: Mapping[str, Tensor]) -> Tensors:
-    """From haiku's `params/res_net50/~/block_group_0/~/block_0/~/conv_0/w` and `state/...`.
+    """From haiku's `online_params/res_net50/~/block_group_0/~/block_0/~/conv_0/w` and `online_state/...`.
+
+    What stands before `_params` becomes a prefix: `online.layer1.0.conv1.weight`.
 
     Convolutions come as (height, width, in, out) and leave as torch's (out, in, height, width); BatchNorm comes as
     (1, 1, 1, channels) and leaves as (channels,).
@@ -73,7 +104,7 @@ def from_haiku(tensors: Mapping[str, Tensor]) -> Tensors:
         parts = _HAIKU.fullmatch(name)
         if not parts:
             found[name] = tensor
-        elif parts[4] == "conv":
+        elif parts[5] == "conv":
             found[_haiku_name(parts)] = tensor.permute(3, 2, 0, 1) if tensor.ndim == 4 else tensor
         else:
             found[_haiku_name(parts)] = tensor.flatten()
@@ -81,7 +112,7 @@ def from_haiku(tensors: Mapping[str, Tensor]) -> Tensors:
 
 
 def _haiku_name(parts: re.Match[str]) -> str:
-    group, block, place, kind, number, leaf = parts.groups()
+    owner, group, block, place, kind, number, leaf = parts.groups()
     is_conv = kind == "conv"
     if place == "initial_" or group is None:
         module = "conv1" if is_conv else "bn1"
@@ -90,4 +121,4 @@ def _haiku_name(parts: re.Match[str]) -> str:
     else:
         module = f"{'conv' if is_conv else 'bn'}{int(number or 0) + 1}"
     where = f"layer{int(group) + 1}.{block}." if group is not None else ""
-    return f"{where}{module}.{_HAIKU_LEAVES[leaf]}"
+    return f"{owner}{'.' if owner else ''}{where}{module}.{_HAIKU_LEAVES[leaf]}"

@@ -150,6 +150,18 @@ def lightly_heads(target: str) -> dict[str, Tensor]:
     return {**mlp("projection_head.layers"), **mlp("prediction_head.layers"), **mlp(f"{target}_projection_head.layers")}
 
 
+def transformers(state: State) -> dict[str, Tensor]:
+    """The names of `ResNetModel`."""
+    found = {}
+    for name, tensor in state.items():
+        *where, layer, leaf = name.replace("downsample.", "downsample").split(".")
+        kind = "convolution" if layer in ("conv1", "conv2", "conv3", "downsample0") else "normalization"
+        inner = "shortcut" if layer.startswith("downsample") else f"layer.{int(layer[-1]) - 1}"
+        place = f"encoder.stages.{int(where[0][-1]) - 1}.layers.{where[1]}.{inner}" if where else "embedder.embedder"
+        found[f"{place}.{kind}.{leaf}"] = tensor
+    return found
+
+
 BUILDERS: dict[str, Callable[[State, State], dict[str, Any]]] = {
     "deepmind": lambda o, t: {**haiku("online", o), **haiku("target", t)},
     "densecl": lambda o, t: mmcv(densecl(o, t)),
@@ -165,6 +177,10 @@ BUILDERS: dict[str, Callable[[State, State], dict[str, Any]]] = {
     "lightly": lambda o, t: lightning(
         {**under("backbone.", o), **under("teacher_backbone.", t), **lightly_heads("teacher")}
         | {"online_classifier.linear.weight": torch.zeros(2, 2)}
+    ),
+    "lightly.train": lambda o, t: lightning(
+        {**under("student_embedding_model.wrapped_model._features.", o), **mlp("student_projection_head.layers")}
+        | under("teacher_embedding_model.wrapped_model._features.", t)
     ),
     "lightly.sequential": lambda o, t: lightning(
         {
@@ -204,6 +220,14 @@ BUILDERS: dict[str, Callable[[State, State], dict[str, Any]]] = {
     },
     "timm": lambda o, t: {"epoch": 9, "arch": "resnet18", "state_dict": dict(o), "state_dict_ema": dict(t)},
     "torchvision": lambda o, t: {**o, "fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)},
+    "transformers": lambda o, t: transformers(o),
+    "byol_pytorch": lambda o, t: {
+        **under("net.", o),
+        **under("online_encoder.net.", o),
+        **mlp("online_encoder.projector"),
+        **under("target_encoder.net.", t),
+        **mlp("online_predictor"),
+    },
     "vicregl": lambda o, t: {
         "epoch": 300,
         "model": {**under("module.backbone.", o), **mlp("module.maps_projector"), **mlp("module.projector")},

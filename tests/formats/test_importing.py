@@ -1,6 +1,7 @@
 """Checkpoints of real libraries, broken ones, and what stands on the card of what was taken."""
 
 import json
+import re
 
 import pytest
 import safetensors.torch
@@ -14,7 +15,7 @@ from PIL import Image
 import ladder_hub
 from ladder_hub import cli
 from ladder_hub.backbone import BackboneError
-from ladder_hub.formats import FormatError
+from ladder_hub.formats import FormatError, timm_index
 from ladder_hub.formats.importing import import_checkpoint
 from ladder_hub.settings import SettingError
 
@@ -94,30 +95,77 @@ def test_timms_own_checkpoints(name, images, tmp_path):
         assert torch.equal(model(images), network.forward_head(network.forward_features(images), pre_logits=True))
 
 
-def test_a_file_cut_to_its_backbone_is_told_whose_names_it_has(images, tmp_path):
+def test_a_file_cut_to_its_backbone_is_taken_and_its_project_asked_for(images, tmp_path):
     network = randomised(timm.create_model("resnet18", num_classes=0), 4)
-    tensors = {f"module.encoder_q.{name}": tensor for name, tensor in network.state_dict().items()}
-    torch.save({"state_dict": tensors}, tmp_path / "cut.pth")
-    told = refusal(tmp_path / "cut.pth", tmp_path)
-    assert told.endswith("; names of moco, regioncl.densecl, resim begin like that: from=moco")
-    report, model = imported(tmp_path / "cut.pth", tmp_path / "out", layout="moco")
-    assert (report.layout, report.dropped) == ("moco", {})
-    with torch.no_grad():
-        assert torch.equal(model(images), network(images))
+    torch.save({"state_dict": under("module.encoder_q.", network.state_dict())}, tmp_path / "cut.pth")
+    for asked, layout in (("auto", "unknown"), ("moco", "moco")):
+        report, model = imported(tmp_path / "cut.pth", tmp_path / layout, layout=asked)
+        assert (report.layout, report.dropped) == (layout, {})
+        with torch.no_grad():
+            assert torch.equal(model(images), network(images))
 
 
-def test_arch_names_what_the_file_does_not(images, tmp_path):
+def test_any_network_of_timm_is_found_by_its_shapes(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(timm_index.Index, "families", lambda *_: iter([["resnet18"], ["test_resnet", "convnext_atto"]]))
     network = randomised(timm.create_model("test_resnet", num_classes=0), 9)
     safetensors.torch.save_file(network.state_dict(), tmp_path / "model.safetensors")
-    assert "those of no ResNet that is known here; which network? arch=NAME" in refusal(
-        tmp_path / "model.safetensors", tmp_path
-    )
-    report, model = imported(tmp_path / "model.safetensors", tmp_path / "out", "arch=test_resnet")
-    assert report.layout == "timm"
-    with torch.no_grad():
-        assert torch.equal(model(images), network(images))
+    for arch in ("", "test_resnet"):
+        report, model = imported(tmp_path / "model.safetensors", tmp_path / f"out{arch}", f"arch={arch}")
+        assert (report.layout, report.architecture) == ("timm", "test_resnet")
+        with torch.no_grad():
+            assert torch.equal(model(images), network(images))
     with pytest.raises(BackboneError, match="timm has no architecture 'test_resne'"):
         import_checkpoint(tmp_path / "model.safetensors", [f"out={tmp_path / 'x'}", "arch=test_resne"])
+
+
+@pytest.mark.parametrize("prefix", ["", "_orig_mod.", "module.", "module._orig_mod.", "a.b.0.net."])
+def test_a_backbone_is_found_below_any_prefix(prefix, original, images, tmp_path):
+    torch.save({"epoch": 3, "inner": [{"weights": under(prefix, original.state_dict())}]}, tmp_path / "x.pth")
+    report, model = imported(tmp_path / "x.pth", tmp_path / "out")
+    assert report.candidates == (f"inner.0.weights.{prefix}* (resnet18, taken)",)
+    with torch.no_grad():
+        assert torch.equal(model(images), original(images))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_another_number_of_channels_is_kept_and_said(channels, tmp_path):
+    network = randomised(timm.create_model("resnet18", num_classes=0, in_chans=channels), 3)
+    torch.save(network.state_dict(), tmp_path / "x.pth")
+    report, model = imported(tmp_path / "x.pth", tmp_path / "out")
+    images = torch.randn(2, channels, 64, 64, generator=torch.Generator().manual_seed(4))
+    assert report.channels == channels
+    assert report.facts()["channels"] == f"{channels}: the first convolution takes so many"
+    with torch.no_grad():
+        assert torch.equal(model(images), network(images))
+        pyramid = ladder_hub.create_model(tmp_path / "out", features_only=True).eval()
+        assert torch.equal(pyramid(images)[-1], network.forward_features(images))
+    with pytest.raises(ladder_hub.models.ModelError, match=f"takes {channels} channel.*in_chans=3"):
+        ladder_hub.create_model(tmp_path / "out", in_chans=3)
+
+
+def test_several_networks_are_reported_and_nobody_guesses(original, tmp_path):
+    other = torchvision_backbone(seed=8).state_dict()
+    state = original.state_dict()
+    torch.save({**under("left.", state), **under("right.", other), **under("left_ema.", other)}, tmp_path / "x.pth")
+    told = refusal(tmp_path / "x.pth", tmp_path)
+    assert re.fullmatch(
+        r": nothing tells which is the online network: left\.\*, right\.\* \(weights 0\.\d+ apart\); "
+        r"say branch=left or branch=right",
+        told,
+    )
+    report, model = imported(tmp_path / "x.pth", tmp_path / "out", "branch=right")
+    assert all(torch.equal(tensor, other[name]) for name, tensor in model.state_dict().items())
+    assert [line.split(" (")[0] for line in report.candidates] == ["right.*", "left.*", "left_ema.*"]
+    report, model = imported(tmp_path / "x.pth", tmp_path / "target", "branch=target")
+    assert (report.branch, model.load_receipt.branch) == ("target", "target")
+
+
+def test_the_same_weights_twice_are_one_network(original, tmp_path):
+    state = original.state_dict()
+    torch.save({**under("net.", state), **under("copy.", state)}, tmp_path / "x.pth")
+    report, _ = imported(tmp_path / "x.pth", tmp_path / "out")
+    assert report.dropped == {"the same backbone again": len(state)}
+    assert report.candidates[1] == "copy.* (the same weights)"
 
 
 def changed(state, **tensors):
@@ -162,7 +210,7 @@ def changed(state, **tensors):
 )
 def test_a_backbone_that_is_not_whole_is_an_error_that_names_tensors(change, message, original, tmp_path):
     torch.save(change(original.state_dict()), tmp_path / "x.pth")
-    assert refusal(tmp_path / "x.pth", tmp_path) == f" (mmselfsup.0x): {message}"
+    assert refusal(tmp_path / "x.pth", tmp_path) == f": {message}"
 
 
 def test_counters_that_a_file_lacks_are_filled_and_told(original, images, tmp_path):
@@ -220,7 +268,13 @@ def test_from_the_command_line_to_a_figure_on_the_card(original, tmp_path, capsy
         return shown.out
 
     text = call("import", "moco_v2_200ep_pretrain.pth.tar", "from=auto", "out=moco")
-    for line in ("moco: MoCo v1 and v2", "resnet18, online branch", "momentum encoder 122", "queue 2"):
+    for line in (
+        "moco: MoCo v1 and v2",
+        "resnet18, online branch",
+        "momentum encoder 122",
+        "queue 2",
+        "the same weights",
+    ):
         assert line in text
     assert "unknown: ask its publishers" in text
     card = (tmp_path / "moco" / "README.md").read_text()
