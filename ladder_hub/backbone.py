@@ -9,8 +9,7 @@ import difflib
 import functools
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import timm
@@ -57,7 +56,7 @@ def build_pretrained(name: str, cfg: Mapping[str, Any], *, pretrained: bool = Tr
         kwargs["out_indices"] = tuple(stage_indices(plan, name).values())
     # An argument that we don't know may add a layer that no file has, and so may a classifier.
     all_loaded = pretrained and kwargs.keys() <= _WITHOUT_LAYERS and not kwargs.get("num_classes")
-    with _NothingDrawn() if all_loaded else nullcontext():
+    with _Spared(cfg.get("state_dict", {}).values(), draws=not all_loaded):
         return _build(name, pretrained=pretrained, pretrained_cfg=dict(cfg), **{**_any_size(plan), **kwargs})
 
 
@@ -100,7 +99,7 @@ def _kept_skeleton(name: str, options: tuple[tuple[str, Any], ...]) -> nn.Module
 
 
 def _meta(name: str, options: Mapping[str, Any]) -> nn.Module:
-    with torch.device("meta"), _NothingDrawn():
+    with torch.device("meta"), _Spared(draws=False):
         return _build(name, **options)
 
 
@@ -115,12 +114,23 @@ _DRAWS = {
 }
 
 
-class _NothingDrawn(TorchFunctionMode):
-    """Leaves out the first random weights of a network, where none are wanted: they take longer than to load others."""
+class _Spared(TorchFunctionMode):
+    """Leaves out what takes longer than to load weights: first random ones, and copies of those to be loaded.
+
+    Args:
+        tensors: timm copies every one before it loads any; here they stay themselves.
+        draws: whether a network's first random weights are wanted.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor] = (), *, draws: bool) -> None:
+        super().__init__()
+        self._kept, self._draws = {id(tensor) for tensor in tensors}, draws
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in _DRAWS:
+        if func in _DRAWS and not self._draws:
             return args[0] if args else kwargs["tensor"]
+        if func is torch.Tensor.__deepcopy__ and id(args[0]) in self._kept:
+            return args[0]
         return func(*args, **(kwargs or {}))
 
 

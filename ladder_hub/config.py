@@ -39,6 +39,7 @@ _NOT_THE_NETWORKS = {
 }
 _ARCHITECTURE = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
 _LARGEST = 8192
+_LEAST_CROP = 0.1
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -92,9 +93,13 @@ def _check_facts(path: Path, config: dict[str, Any]) -> None:
     for key in ("mean", "std"):
         if cfg.get(key) is not None and not _channel_numbers(cfg[key], above_zero=key == "std"):
             raise ModelError(f"{path}: {key} {shown(cfg[key])} is no list of a number a channel")
-    crop = cfg.get("crop_pct")
-    if crop is not None and not (_is_number(crop) and 0 < crop <= 4):
-        raise ModelError(f"{path}: crop_pct {shown(crop)} is no share of an image's side")
+    for key in ("crop_pct", "test_crop_pct"):
+        if cfg.get(key) is not None and not (_is_number(cfg[key]) and _LEAST_CROP <= cfg[key] <= 4):
+            # The image is enlarged to size / crop_pct before its centre is taken.
+            raise ModelError(f"{path}: {key} {shown(cfg[key])} is not a share of an image's side from {_LEAST_CROP} to 4")
+    test_size = cfg.get("test_input_size")
+    if test_size is not None and not (_counts(test_size) and len(test_size) == 3):
+        raise ModelError(f"{path}: test_input_size {shown(test_size)} is not [channels, height, width]")
     for table, where in ((config, ""), (cfg, "pretrained_cfg.")):
         classes = table.get("num_classes")
         if classes is not None and not (type(classes) is int and 0 <= classes < 2**31):

@@ -4,8 +4,9 @@ A path or a Hub id IS weights: they are always loaded, and always verified first
 brings in neither torch nor timm; building a model does.
 """
 
+import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,15 @@ from ladder_hub.registry import Entry, ModelError, find, list_models
 
 if TYPE_CHECKING:
     from torch import nn
+
+_OTHER_WEIGHTS = {
+    "checkpoint_path",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "pretrained_custom_load",
+    "pretrained_filter_fn",
+    "pretrained_strict",
+}
 
 __all__ = ["ModelError", "create_model", "is_zoo_name", "list_models", "read_config", "resolve"]
 
@@ -52,16 +62,31 @@ def create_model(
         ModelError: no such model, no published weights, or a weights file that is not what it should be.
         BackboneError: the network can't be built with these options.
     """
+    _refuse_other_weights(name, kwargs)
     shape = {"output_stride": output_stride, "num_classes": 0, **kwargs}
     if features_only:
         # timm builds pyramids without a classifier and takes no number of classes for them.
         shape.pop("num_classes")
-        shape |= {"features_only": True, "out_indices": None if out_indices is None else tuple(out_indices)}
+        shape |= {"features_only": True, "out_indices": None if out_indices is None else _indices(name, out_indices)}
     elif out_indices is not None:
         raise ModelError(f"{name}: out_indices choose maps of a pyramid; add features_only=True")
     if is_zoo_name(name) and not pretrained:
         return _build_at_random(find(os.fspath(name)), shape)
     return _load(name, resolve(name, cache_dir=cache_dir), shape)
+
+
+def _indices(name: str | os.PathLike[str], chosen: Any) -> tuple[int, ...]:
+    try:
+        return tuple(map(operator.index, chosen))
+    except TypeError:
+        raise ModelError(f"{name}: out_indices are whole numbers such as (1, 2, 3, 4), got {chosen!r}") from None
+
+
+def _refuse_other_weights(name: str | os.PathLike[str], kwargs: Mapping[str, Any]) -> None:
+    """Timm's arguments that bring in other weights than those of `name`, or a part of them without a word."""
+    odd = sorted(_OTHER_WEIGHTS & kwargs.keys())
+    if odd:
+        raise ModelError(f"{name}: {odd[0]} would replace the weights of this model; load those by their own name")
 
 
 def _build_at_random(entry: Entry, shape: dict[str, Any]) -> "nn.Module":
@@ -74,9 +99,13 @@ def _build_at_random(entry: Entry, shape: dict[str, Any]) -> "nn.Module":
 
 
 def _load(name: str | os.PathLike[str], folder: Path, shape: dict[str, Any]) -> "nn.Module":
+    import torch
+
     from ladder_hub.backbone import build_pretrained
     from ladder_hub.receipt import facts_for_timm, receipt_for, verify_weights
 
+    if torch.get_default_device().type == "meta":
+        raise ModelError(f"{name}: asked for under torch.device('meta'): no memory there to hold weights")
     config = read_config(folder)
     own = _channels(config)
     if own and shape.get("in_chans", own["in_chans"]) != own["in_chans"]:
@@ -84,12 +113,12 @@ def _load(name: str | os.PathLike[str], folder: Path, shape: dict[str, Any]) -> 
         raise ModelError(f"{name}: takes {own['in_chans']} channels; in_chans={shape['in_chans']} can't be had from it")
     shape = own | shape
     published = find(os.fspath(name)).sha256 if is_zoo_name(name) else None
-    weights = verify_weights(folder / WEIGHTS, config, sha256=published)
+    weights = verify_weights(folder / WEIGHTS, config, sha256=published, anew=False)
     # What was verified is what is loaded: the tensors, not the file a second time.
     cfg = facts_for_timm(config) | {"state_dict": dict(weights.tensors)}
     model: Any = build_pretrained(config["architecture"], cfg, **(config["model_args"] | shape))
     del model.pretrained_cfg["state_dict"]
-    model.load_receipt = receipt_for(os.fspath(name), config, weights, num_classes=shape.get("num_classes", 0))
+    model.load_receipt = receipt_for(os.fspath(name), config, weights, model)
     return model
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from timm.models import PretrainedCfg
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from ladder_hub.backbone import BackboneError, skeleton
@@ -60,13 +61,15 @@ class Receipt:
     sha256: str
     """Of the file."""
     digest: str
-    """Of the tensors alone (`ladder_hub.weights.tensor_digest`)."""
+    """Of the tensors alone (`ladder_hub.weights.tensor_digest`), as published beside the file's where that is equal."""
     matched: int
-    """Tensors of the network that the file filled."""
+    """Tensors of the network that are those of the file, value for value."""
     missing: tuple[str, ...]
     """Tensors left at random: a new classifier's, never the backbone's."""
     unexpected: tuple[str, ...]
-    """Tensors of the file left out: a classifier's that was not asked for."""
+    """Tensors of the file left out: a classifier's, or of stages that were not asked for."""
+    adapted: tuple[str, ...]
+    """Tensors of the network made of the file's: a first convolution for another number of channels."""
     branch: str
     """`online` or `target` network; `unknown` where the publisher doesn't say."""
     verified: bool
@@ -82,6 +85,7 @@ class Receipt:
             "sha256": f"{self.sha256} ({check})",
             "digest": self.digest,
             "tensors": f"{self.matched} matched, {len(self.missing)} missing, {len(self.unexpected)} unused",
+            "adapted": ", ".join(self.adapted),
             "at random": ", ".join(self.missing),
             "left out": ", ".join(self.unexpected),
         }
@@ -102,13 +106,17 @@ class VerifiedWeights:
     verified: bool
 
 
-def verify_weights(path: Path, config: Mapping[str, Any], *, sha256: str | None = None) -> VerifiedWeights:
+def verify_weights(
+    path: Path, config: Mapping[str, Any], *, sha256: str | None = None, anew: bool = True
+) -> VerifiedWeights:
     """Check a weights file against its published digests and against its architecture, name by name.
 
     Args:
         path: The safetensors file.
         config: Its `config.json`, as `ladder_hub.models.read_config` gives it.
         sha256: Of the file as our registry knows it; None: only what `config` says.
+        anew: Compute the tensors' digest too where the file's is the published one; else the published one is taken
+            over, which takes half the time.
 
     Raises:
         ModelError: another digest than published; a tensor missing, unexpected, prefixed or of another shape; a
@@ -126,6 +134,8 @@ def verify_weights(path: Path, config: Mapping[str, Any], *, sha256: str | None 
             )
     tensors = load_tensors(path)
     _check_names(path, tensors, config)
+    if published and "digest" in ours and not anew:
+        return VerifiedWeights(path, tensors, found, ours["digest"], True)
     content = tensor_digest(tensors)
     if ours.get("digest", content) != content:
         raise ModelError(
@@ -134,25 +144,51 @@ def verify_weights(path: Path, config: Mapping[str, Any], *, sha256: str | None 
     return VerifiedWeights(path, tensors, found, content, bool(published))
 
 
-def receipt_for(source: str, config: Mapping[str, Any], weights: VerifiedWeights, *, num_classes: int) -> Receipt:
-    """The receipt of loading `weights` into a network with a classifier of `num_classes` (0: none)."""
-    name = config["architecture"]
-    backbone = skeleton(name, num_classes=0).state_dict().keys()
-    target = skeleton(name, num_classes=num_classes).state_dict().keys() if num_classes else backbone
-    # timm takes the file's classifier only where the number of classes is the same.
-    taken = weights.tensors.keys() if num_classes == _classes(config) else backbone
+def receipt_for(source: str, config: Mapping[str, Any], weights: VerifiedWeights, model: nn.Module) -> Receipt:
+    """The receipt of a finished model that was built with `weights`: every tensor of it is looked at.
+
+    Raises:
+        ModelError: a tensor that the file has is another one in the model.
+    """
+    matched, missing, adapted, taken = 0, [], [], set()
+    names = {_flat(name): name for name in weights.tensors}
+    first_conv = _flat(str(model_facts(config).get("first_conv") or ""))
+    for name, tensor in model.state_dict().items():
+        key = names.get(_flat(name.removeprefix("model.")), names.get(_flat(name)))
+        if key is None:
+            missing.append(name)
+        elif _equal(tensor, weights.tensors[key]):
+            matched += 1
+            taken.add(key)
+        elif tensor.shape != weights.tensors[key].shape and first_conv and _flat(key).startswith(first_conv):
+            adapted.append(name)
+            taken.add(key)
+        elif tensor.shape != weights.tensors[key].shape:
+            missing.append(name)  # a classifier of another number of classes
+        else:
+            raise ModelError(f"{source}: {name} of the model is not the file's {key}; leave out what replaces it")
     return Receipt(
         source=source,
-        architecture=name,
+        architecture=config["architecture"],
         file=weights.path.name,
         sha256=weights.sha256,
         digest=weights.digest,
-        matched=len(taken & target),
-        missing=tuple(key for key in target if key not in taken),
+        matched=matched,
+        missing=tuple(missing),
         unexpected=tuple(key for key in weights.tensors if key not in taken),
+        adapted=tuple(adapted),
         branch=config["ladder_hub"].get("branch", "unknown"),
         verified=weights.verified,
     )
+
+
+def _flat(name: str) -> str:
+    """A tensor's name wherever timm has flattened the network: `stages_0.blocks` is `stages.0.blocks`."""
+    return name.replace(".", "_")
+
+
+def _equal(found: Tensor, wanted: Tensor) -> bool:
+    return found.shape == wanted.shape and torch.equal(found.detach().cpu(), wanted.to(found.dtype))
 
 
 def _classes(config: Mapping[str, Any]) -> int:
@@ -166,7 +202,7 @@ def facts_for_timm(config: Mapping[str, Any]) -> dict[str, Any]:
     Its other fields name a file, an address or another repository, or shift the classes. The names of the first
     convolution and of the classifier are the architecture's own: of a wrong name timm leaves out any layer.
     """
-    own: Mapping[str, Any] = getattr(skeleton(config["architecture"], num_classes=0), "pretrained_cfg", {})
+    own = model_facts(config)
     odd = PretrainedCfg.__dataclass_fields__.keys() - _CFG_FACTS
     facts = {key: value for key, value in config["pretrained_cfg"].items() if key not in odd and value is not None}
     layers = {key: own.get(key) for key in ("first_conv", "classifier")}
@@ -175,6 +211,12 @@ def facts_for_timm(config: Mapping[str, Any]) -> dict[str, Any]:
             None  # timm would fit a convolution of three channels to others, and has another one here
         )
     return facts | {"num_classes": _classes(config)} | layers
+
+
+def model_facts(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What timm says of the architecture: the names of its first convolution and its classifier, and more."""
+    facts: Mapping[str, Any] = getattr(skeleton(config["architecture"], num_classes=0), "pretrained_cfg", {})
+    return facts
 
 
 def _check_names(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:

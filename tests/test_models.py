@@ -14,8 +14,9 @@ from ladder_hub import registry
 from ladder_hub.backbone import BackboneError, skeleton, stage_channels
 from ladder_hub.hub import HubError
 from ladder_hub.models import ModelError, create_model, is_zoo_name, list_models, read_config, resolve
+from ladder_hub.receipt import verify_weights
 from ladder_hub.recipe import load_recipe
-from ladder_hub.weights import WeightsError, file_sha256, save_canonical, tensor_digest
+from ladder_hub.weights import WeightsError, file_sha256, load_tensors, save_canonical, tensor_digest
 
 METHODS = ["byol", "dense_byol", "ladder_byol", "ladder_dense"]
 
@@ -314,7 +315,75 @@ def test_other_tensors_than_the_published_ones_are_refused(copy):
     config["ladder_hub"]["digest"] = "0" * 64
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match=r"model.safetensors: not the published tensors: digest .*, published 0{16}…$"):
-        create_model(str(copy))
+        verify_weights(copy / "model.safetensors", config)
+
+
+def test_nothing_published_means_the_digest_is_computed(copy):
+    """Where the file's own digest is published the tensors' is taken over with it: `verify` and `push` compute it."""
+    config = read_config(copy)
+    config["ladder_hub"] = {}
+    (copy / "config.json").write_text(json.dumps(config))
+    receipt = create_model(str(copy)).load_receipt
+    assert receipt.digest == tensor_digest(load_tensors(copy / "model.safetensors"))
+    assert not receipt.verified
+
+
+def as_it_is(model, weights):
+    """How many tensors of the model are the file's, by a comparison of our own."""
+    own = {name.removeprefix("model.").replace(".", "_"): tensor for name, tensor in model.state_dict().items()}
+    return sum(torch.equal(own.get(name.replace(".", "_"), torch.empty(0)), tensor) for name, tensor in weights.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "left_out", "random", "adapted"),
+    [
+        ("test_resnet", {}, 0, 0, 0),
+        ("test_resnet", {"features_only": True}, 0, 0, 0),
+        ("test_resnet", {"features_only": True, "out_indices": (1, 2)}, 42, 0, 0),
+        ("test_resnet", {"output_stride": 16}, 0, 0, 0),
+        ("test_resnet", {"num_classes": 7}, 0, 2, 0),
+        ("test_resnet", {"in_chans": 1}, 0, 0, 1),
+        ("test_resnet", {"in_chans": 6, "features_only": True}, 0, 0, 1),
+        ("test_convnext", {"features_only": True}, 2, 0, 0),
+        ("test_convnext", {"features_only": True, "out_indices": (0,)}, None, 0, 0),
+        ("test_efficientnet", {"features_only": True}, None, 0, 0),
+    ],
+)
+def test_a_receipt_is_that_of_the_finished_model(tmp_path, name, options, left_out, random, adapted):
+    make_artifact(tmp_path / "a", recipe=load_recipe("tiny64_byol", [f"model.backbone={name}", "data.train=x"]))
+    weights = load_tensors(tmp_path / "a" / "model.safetensors")
+    model = create_model(tmp_path / "a", **options)
+    receipt = model.load_receipt
+    assert receipt.matched == as_it_is(model, weights) > 0
+    assert receipt.matched + len(receipt.adapted) + len(receipt.unexpected) == len(weights)
+    assert receipt.matched + len(receipt.adapted) + len(receipt.missing) == len(model.state_dict())
+    assert (len(receipt.missing), len(receipt.adapted)) == (random, adapted)
+    if left_out is not None:
+        assert len(receipt.unexpected) == left_out
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        {"checkpoint_path": "other.safetensors"},
+        {"pretrained_cfg": {"file": "other.safetensors"}},
+        {"pretrained_cfg_overlay": {"state_dict": None}},
+        {"pretrained_strict": False},
+    ],
+)
+@pytest.mark.parametrize("name", ["artifact", "byol_r18"])
+def test_what_would_replace_the_weights_is_refused_by_name(artifact, argument, name):
+    (key,) = argument
+    with pytest.raises(ModelError, match=f"^[^\n]*: {key} would replace the weights of this model"):
+        create_model(str(artifact) if name == "artifact" else name, **argument)
+
+
+def test_no_model_on_the_meta_device_and_no_raw_error(artifact):
+    with torch.device("meta"), pytest.raises(ModelError, match="no memory there"):
+        create_model(str(artifact))
+    for odd in (3, "12", (1.5,)):
+        with pytest.raises(ModelError, match="out_indices are whole numbers"):
+            create_model(str(artifact), features_only=True, out_indices=odd)
 
 
 def test_a_damaged_file_is_refused_whatever_its_config_says(copy):
