@@ -149,13 +149,13 @@ def stage_indices(model: nn.Module, name: str | None = None) -> dict[str, int]:
     indices = {found[r]: index for index, r in enumerate(reductions) if r in found}
     hint = "try resnet50, convnext_atto, regnety_008 or efficientnet_b0"
     if set(indices) != set(STAGE_NAMES):
-        if _is_pyramid(model):
+        if lists_maps(model):
             hint = "leave out_indices and output_stride out"
         strides = ", ".join(str(r) for r in sorted(set(reductions))) or "none"
         raise BackboneError(
             f"{name} has no feature pyramid: maps of stride 4, 8, 16 and 32 are needed, it gives {strides}; {hint}"
         )
-    if not (_is_pyramid(model) or hasattr(model, "forward_intermediates")):
+    if not (lists_maps(model) or hasattr(model, "forward_intermediates")):
         raise BackboneError(f"{name} has no feature pyramid: timm gives it no forward_intermediates; {hint}")
     return indices
 
@@ -295,7 +295,7 @@ def _any_size(model: nn.Module) -> dict[str, Any]:
 
 
 def _maps(model: nn.Module, images: Tensor, wanted: Sequence[int]) -> dict[int, Tensor]:
-    if not _is_pyramid(model):
+    if not lists_maps(model):
         maps = model.forward_intermediates(  # type: ignore[operator]
             images, indices=wanted, stop_early=True, output_fmt="NCHW", intermediates_only=True
         )
@@ -304,7 +304,7 @@ def _maps(model: nn.Module, images: Tensor, wanted: Sequence[int]) -> dict[int, 
     return {i: out.permute(0, 3, 1, 2) if channels_last else out for i, out in enumerate(model(images))}
 
 
-def _is_pyramid(model: nn.Module) -> bool:
+def lists_maps(model: nn.Module) -> bool:
     """Whether timm built `model` with `features_only`: it then returns the list of its maps."""
     return hasattr(getattr(model, "feature_info", None), "out_indices")
 
@@ -312,4 +312,4 @@ def _is_pyramid(model: nn.Module) -> bool:
 def _feature_info(model: nn.Module) -> list[dict[str, Any]]:
     info: Any = getattr(model, "feature_info", None) or []
     # A pyramid returns its maps in the network's order, whatever the order of its out_indices.
-    return sorted(info.get_dicts(), key=lambda entry: entry["index"]) if _is_pyramid(model) else info
+    return sorted(info.get_dicts(), key=lambda entry: entry["index"]) if lists_maps(model) else info

@@ -96,7 +96,7 @@ def _check_facts(path: Path, config: dict[str, Any]) -> None:
     for key in ("crop_pct", "test_crop_pct"):
         if cfg.get(key) is not None and not (_is_number(cfg[key]) and _LEAST_CROP <= cfg[key] <= 4):
             # The image is enlarged to size / crop_pct before its centre is taken.
-            raise ModelError(f"{path}: {key} {shown(cfg[key])} is not a share of an image's side from {_LEAST_CROP} to 4")
+            raise ModelError(f"{path}: {key} {shown(cfg[key])} is not a share of a side from {_LEAST_CROP} to 4")
     test_size = cfg.get("test_input_size")
     if test_size is not None and not (_counts(test_size) and len(test_size) == 3):
         raise ModelError(f"{path}: test_input_size {shown(test_size)} is not [channels, height, width]")

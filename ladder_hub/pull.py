@@ -85,11 +85,17 @@ def _sound(repo_id: str, name: str, revision: str | None, cache_dir: str | Path 
     if not _damage(path, sha256):
         return path
     lock = f"{repo_id.replace('/', '--')}--{path.parent.name}--{name}"
-    with one_at_a_time(cache_dir, lock):
-        damage = _damage(path, sha256)
-        if damage:  # else another process has repaired it meanwhile
-            damage = f"{plain(f'hf-hub:{repo_id}')}: {name} {damage}"
-            _repair(damage, repo_id, name, path, cache_dir, sha256)
+    try:
+        with one_at_a_time(cache_dir, lock):
+            damage = _damage(path, sha256)
+            if damage:  # else another process has repaired it meanwhile
+                damage = f"{plain(f'hf-hub:{repo_id}')}: {name} {damage}"
+                _repair(damage, repo_id, name, path, cache_dir, sha256)
+    except OSError as error:  # a cache that is shared and not ours to write
+        raise HubError(
+            f"{path} {_damage(path, sha256)}; it can't be fetched again into this cache ({error.strerror or error}): "
+            "remove it there, or name another cache (HF_HOME)"
+        ) from None
     return path
 
 

@@ -6,13 +6,13 @@ saving work as for any other.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Final, Literal
 
 from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from ladder_hub.backbone import STAGE_NAMES, pyramid, stage_channels
+from ladder_hub.backbone import STAGE_NAMES, lists_maps, pyramid, stage_channels, stage_indices
 
 Dialect = Literal["res", "c", "torchvision"]
 _DIALECTS: dict[str, tuple[str, ...]] = {
@@ -36,17 +36,35 @@ class PyramidBackbone(nn.Module):
         BackboneError: one of the strides 4, 8, 16, 32 is missing.
     """
 
+    # Constants to TorchScript: what a network doesn't do is not compiled.
+    lists_maps: Final[bool]
+    channels_last: Final[bool]
+
     def __init__(self, model: nn.Module, dialect: Dialect = "res") -> None:
         super().__init__()
         self.body = model
-        self.names = dict(zip(STAGE_NAMES, _DIALECTS[dialect], strict=True))
-        channels = stage_channels(model)
-        self.channels = {self.names[stage]: channels[stage] for stage in STAGE_NAMES}
+        self.names = list(_DIALECTS[dialect])
+        channels, indices = stage_channels(model), stage_indices(model)
+        self.channels = {name: channels[stage] for stage, name in zip(STAGE_NAMES, self.names, strict=True)}
+        self.positions = [indices[stage] for stage in STAGE_NAMES]
+        self.lists_maps = lists_maps(model)
+        self.channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
 
-    def forward(self, images: Tensor) -> "OrderedDict[str, Tensor]":
-        """Images (B, 3, H, W), normalised, to {name: (B, C, H / stride, W / stride)}."""
-        maps = pyramid(self.body, images)
-        return OrderedDict((name, maps[stage]) for stage, name in self.names.items())
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Images (B, 3, H, W), normalised, to an ordered {name: (B, C, H / stride, W / stride)}.
+
+        `torch.jit.script` takes it around a network made with `features_only`.
+        """
+        found = OrderedDict()
+        if self.lists_maps:
+            maps = self.body(images)
+            for position, name in zip(self.positions, self.names):  # noqa: B905 (TorchScript has no strict)
+                feature_map = maps[position]
+                found[name] = feature_map.permute(0, 3, 1, 2) if self.channels_last else feature_map
+        else:
+            for name, feature_map in zip(self.names, pyramid(self.body, images).values()):  # noqa: B905
+                found[name] = feature_map
+        return found
 
 
 class FpnBackbone(nn.Module):
@@ -66,8 +84,7 @@ class FpnBackbone(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Images (B, 3, H, W) to {"0", "1", "2", "3", "pool": (B, out_channels, ...)} at strides 4 to 64."""
-        maps: Any = self.fpn(self.body(images))
-        return maps
+        return self.fpn(self.body(images))
 
 
 def with_fpn(model: nn.Module, out_channels: int = 256, *, norm: Callable[..., nn.Module] | None = None) -> FpnBackbone:

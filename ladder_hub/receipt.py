@@ -69,7 +69,7 @@ class Receipt:
     unexpected: tuple[str, ...]
     """Tensors of the file left out: a classifier's, or of stages that were not asked for."""
     adapted: tuple[str, ...]
-    """Tensors of the network made of the file's: a first convolution for another number of channels."""
+    """Tensors that timm made of the file's: a first convolution for other channels, positions of another raster."""
     branch: str
     """`online` or `target` network; `unknown` where the publisher doesn't say."""
     verified: bool
@@ -152,7 +152,7 @@ def receipt_for(source: str, config: Mapping[str, Any], weights: VerifiedWeights
     """
     matched, missing, adapted, taken = 0, [], [], set()
     names = {_flat(name): name for name in weights.tensors}
-    first_conv = _flat(str(model_facts(config).get("first_conv") or ""))
+    classifier = tuple(_flat(name) for name in _texts(model_facts(config).get("classifier")))
     for name, tensor in model.state_dict().items():
         key = names.get(_flat(name.removeprefix("model.")), names.get(_flat(name)))
         if key is None:
@@ -160,13 +160,13 @@ def receipt_for(source: str, config: Mapping[str, Any], weights: VerifiedWeights
         elif _equal(tensor, weights.tensors[key]):
             matched += 1
             taken.add(key)
-        elif tensor.shape != weights.tensors[key].shape and first_conv and _flat(key).startswith(first_conv):
+        elif tensor.shape == weights.tensors[key].shape:
+            raise ModelError(f"{source}: {name} of the model is not the file's {key}; leave out what replaces it")
+        elif classifier and _flat(key).startswith(classifier):
+            missing.append(name)  # of another number of classes
+        else:
             adapted.append(name)
             taken.add(key)
-        elif tensor.shape != weights.tensors[key].shape:
-            missing.append(name)  # a classifier of another number of classes
-        else:
-            raise ModelError(f"{source}: {name} of the model is not the file's {key}; leave out what replaces it")
     return Receipt(
         source=source,
         architecture=config["architecture"],
@@ -182,13 +182,21 @@ def receipt_for(source: str, config: Mapping[str, Any], weights: VerifiedWeights
     )
 
 
+def _texts(names: Any) -> tuple[str, ...]:
+    """A name, or several, as timm gives the classifier's."""
+    return (names,) if isinstance(names, str) else tuple(names or ())
+
+
 def _flat(name: str) -> str:
     """A tensor's name wherever timm has flattened the network: `stages_0.blocks` is `stages.0.blocks`."""
     return name.replace(".", "_")
 
 
 def _equal(found: Tensor, wanted: Tensor) -> bool:
-    return found.shape == wanted.shape and torch.equal(found.detach().cpu(), wanted.to(found.dtype))
+    if found.shape != wanted.shape:
+        return False
+    found, wanted = found.detach().cpu(), wanted.to(found.dtype)
+    return torch.equal(found, wanted) or bool(torch.isclose(found, wanted, rtol=0, atol=0, equal_nan=True).all())
 
 
 def _classes(config: Mapping[str, Any]) -> int:

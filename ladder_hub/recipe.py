@@ -194,7 +194,11 @@ class Recipe(Section):
         if not _FOLDER.fullmatch(self.name):
             raise ValueError(f"name: no folder can be called {shown(self.name)}; leave out / and \\ and a dot in front")
         if self.optim.warmup_epochs >= self.epochs:
-            raise ValueError(f"optim.warmup_epochs: {self.optim.warmup_epochs} must be below epochs = {self.epochs}")
+            raise ValueError(
+                f"optim.warmup_epochs: {self.optim.warmup_epochs} must be below epochs = {self.epochs}; "
+                f"add optim.warmup_epochs={self.epochs / 10:g}"
+            )
+
         return self
 
     @property

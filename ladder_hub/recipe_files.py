@@ -51,7 +51,7 @@ def load(schema: type[Schema], name: str, overrides: Sequence[str] = (), *, kind
     keys.setdefault("name", path.stem)
     for override in overrides:
         apply_override(keys, override, schema)
-    return validated(schema, keys, where=str(path))
+    return validated(schema, keys, where=str(path), overrides=overrides)
 
 
 def _find(name: str, kind: Kind) -> Path:

@@ -9,10 +9,10 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ladder_hub.documents import depth, has_controls, plain, shown
 from ladder_hub.errors import UserError
@@ -48,8 +48,14 @@ class Section(BaseModel):
 Schema = TypeVar("Schema", bound=Section)
 
 
-def validated(schema: type[Schema], keys: dict[str, Any], *, where: str = "") -> Schema:
-    """`keys` as a `schema`; `where` (a file, say) goes before the message.
+def validated(schema: type[Schema], keys: dict[str, Any], *, where: str = "", overrides: Sequence[str] = ()) -> Schema:
+    """`keys` as a `schema`; where a key can't have its value, its source goes before the message.
+
+    Args:
+        schema: What they should be.
+        keys: Nested.
+        where: Where they come from, a file say.
+        overrides: `key=value` that were given on top of it.
 
     Raises:
         SettingError: a key is unknown, missing, or can't have its value.
@@ -58,7 +64,10 @@ def validated(schema: type[Schema], keys: dict[str, Any], *, where: str = "") ->
     try:
         return schema.model_validate_json(json.dumps(keys))
     except ValidationError as error:
-        raise SettingError(_explain(error, _known_keys(schema), where)) from None
+        key = ".".join(str(part) for part in error.errors()[0]["loc"])
+        given = [text for text in overrides if key and f"{key}.".startswith(f"{text.partition('=')[0]}.")]
+        source = f"given as {shown(given[-1])}" if given else where
+        raise SettingError(_explain(error, _known_keys(schema), source)) from None
 
 
 def settings_from(schema: type[Schema], overrides: Sequence[str]) -> Schema:
@@ -70,11 +79,18 @@ def settings_from(schema: type[Schema], overrides: Sequence[str]) -> Schema:
     keys: dict[str, Any] = {}
     for override in overrides:
         apply_override(keys, override, schema)
-    return validated(schema, keys)
+    return validated(schema, keys, overrides=overrides)
+
+
+def setting(key: str, value: Any) -> str:
+    """`key=value` as `apply_override` reads it: any text, number, truth value or list of them."""
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
 
 
 def apply_override(keys: dict[str, Any], override: str, schema: type[Section]) -> None:
-    """Set one `key=value` in a nested dict; the value is TOML, and what is not TOML is a bare word.
+    """Set one `key=value` in a nested dict.
+
+    The value is TOML of the kind that the key takes, else a bare word: `out=7` is a folder, `seed=7` a number.
 
     Raises:
         SettingError: not key=value, a key that `schema` doesn't have, or a table where a value belongs.
@@ -96,17 +112,38 @@ def apply_override(keys: dict[str, Any], override: str, schema: type[Section]) -
         raise SettingError(f"{key} is a table; set one of its keys: {', '.join(inner)}")
     if leaf not in table and key not in known:
         raise SettingError(f"unknown key {shown(key)}{nearest(key, known)}")
-    table[leaf] = _value(text)
+    table[leaf] = _value(text, schema, key)
 
 
-def _value(text: str) -> Any:
-    """A TOML value; what is not one is a bare word, hence a string; so is a date, which no key takes."""
+def _value(text: str, schema: type[Section], key: str) -> Any:
+    """A TOML value; what is not one is a bare word, hence a string, and so is one that only as text suits its key."""
     try:
         parsed = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
         return text
     value = parsed["value"]
-    return text if len(parsed) > 1 or isinstance(value, _DATES) else value
+    if len(parsed) > 1 or isinstance(value, _DATES):
+        return text
+    if isinstance(value, str) or depth(value) > _DEPTH or _suits(value, schema, key) or not _suits(text, schema, key):
+        return value
+    return text
+
+
+def _suits(value: Any, schema: type[Section], key: str) -> bool:
+    """Whether a key may have this value, as far as its own type says."""
+    field, _, inner = key.partition(".")
+    info = schema.model_fields.get(field)
+    if info is None:
+        return True
+    nested = info.annotation
+    if inner and isinstance(nested, type) and issubclass(nested, Section):
+        return _suits(value, nested, inner)
+    try:
+        kind: Any = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+        TypeAdapter(kind).validate_json(json.dumps(value), strict=True)
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return True
 
 
 def _check_values(keys: dict[str, Any], where: str) -> None:

@@ -546,7 +546,7 @@ print(json.dumps([listing, loading, sorted(sys.modules)]))
         ({"model_args": {"in_chans": 8}}, "in_chans is another number of channels than input_size has: 3"),
         ({"pretrained_cfg": {"input_size": [-3, 64, 64]}}, "input_size [-3, 64, 64] is not [channels, height, width]"),
         ({"pretrained_cfg": {"std": [0, 1, 1]}}, "config.json: std [0, 1, 1] is no list of a number a channel"),
-        ({"pretrained_cfg": {"crop_pct": 0}}, "config.json: crop_pct 0 is no share of an image's side"),
+        ({"pretrained_cfg": {"crop_pct": 0}}, "config.json: crop_pct 0 is not a share of a side"),
         ({"ladder_hub": {"levels": [3]}}, "config.json: ladder_hub.levels are no list of stage, loss and weight"),
         ({"ladder_hub": {"branch": 3}}, "config.json: ladder_hub.branch 3 is no text"),
     ],

@@ -1,5 +1,6 @@
 """A model's folder from a Hub: complete, of one commit, and the bytes that were published, whatever goes wrong."""
 
+import hashlib
 import json
 import shutil
 
@@ -239,3 +240,20 @@ def test_from_the_cache_in_a_fresh_process_without_a_network(hub, clients, mine,
     assert said[0].startswith(mine.refs["main"])
     assert said[1].startswith("hf-hub:org/mine@v9: config.json: not in the cache ")
     assert hub.asked == []
+
+
+def test_damage_in_a_cache_that_cannot_be_written_is_named(tmp_path):
+    """Not the Hub, and not a lock: the damaged file, and what to do."""
+    snapshot = tmp_path / "models--org--model" / "snapshots" / ("a" * 40)
+    for folder in (snapshot, snapshot.parent.parent / "blobs", snapshot.parent.parent / "refs"):
+        folder.mkdir(parents=True)
+    (snapshot.parent.parent / "refs" / "main").write_text("a" * 40)
+    for path in make_artifact(tmp_path / "made").iterdir():
+        data = path.read_bytes()
+        blob = snapshot.parent.parent / "blobs" / hashlib.sha256(data).hexdigest()
+        blob.write_bytes(data[:-1] + b"?" if path.name == "model.safetensors" else data)
+        (snapshot / path.name).symlink_to(blob)
+    (tmp_path / ".locks").write_text("a file: nobody can make a folder of this name, root neither")
+    with pytest.raises(HubError, match=r"model.safetensors is not what was published .* remove it there") as error:
+        create_model("hf-hub:org/model", cache_dir=tmp_path)
+    assert "\n" not in str(error.value)

@@ -4,7 +4,7 @@ import torch
 from torchvision.models.detection import FasterRCNN, MaskRCNN
 
 import ladder_hub
-from ladder_hub.backbone import BackboneError, build_backbone, pyramid
+from ladder_hub.backbone import BackboneError, build_backbone, pyramid, stage_indices
 from ladder_hub.pyramid import PyramidBackbone, with_fpn
 
 
@@ -87,3 +87,26 @@ def test_torchvisions_detectors_predict_and_train(network, detector):
     assert all(torch.isfinite(loss) for loss in losses.values())
     assert ("loss_mask" in losses) == (detector is MaskRCNN)
     assert not torch.equal(network.conv1.weight, before)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", ["test_resnet", "test_convnext"])
+def test_a_scripted_backbone_gives_the_same_maps(name):
+    torch.manual_seed(0)
+    indices = tuple(stage_indices(build_backbone(name)).values())
+    backbone = with_fpn(timm.create_model(name, features_only=True, out_indices=indices), out_channels=16).eval()
+    scripted = torch.jit.script(backbone)
+    images = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        maps, same = backbone(images), scripted(images)
+    assert list(maps) == list(same) == ["0", "1", "2", "3", "pool"]
+    for key, feature_map in maps.items():
+        torch.testing.assert_close(same[key], feature_map)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_readmes_detector_can_be_scripted():
+    listed = ladder_hub.create_model("byol_test_resnet", features_only=True)
+    scripted = torch.jit.script(MaskRCNN(with_fpn(listed, 16), num_classes=3, min_size=64).eval())
+    _, (found,) = scripted([torch.rand(3, 64, 80)])
+    assert found.keys() == {"boxes", "labels", "scores", "masks"}

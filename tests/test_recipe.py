@@ -11,6 +11,7 @@ from ladder_hub._shipped import shipped
 from ladder_hub.errors import UserError
 from ladder_hub.recipe import Recipe, load_recipe, recipe_names
 from ladder_hub.runtime.distributed import World
+from ladder_hub.settings import setting
 from ladder_hub.siamese.levels import LEVELS
 from ladder_hub.training.inputs import open_inputs, two_views
 from ladder_hub.training.layout import Layout
@@ -111,7 +112,10 @@ def test_a_ladder_of_ones_own(tmp_path) -> None:
         (["data=3"], "data is a table; set one of its keys: data.train"),
         (["epochs.x=3"], "epochs.x: epochs is a value, not a table"),
         (["method=laddr_byol"], "did you mean ladder_byol?"),
-        (["optim.warmup_epochs=200"], "optim.warmup_epochs: 200.0 must be below epochs = 200"),
+        (
+            ["optim.warmup_epochs=200"],
+            "optim.warmup_epochs: 200.0 must be below epochs = 200; add optim.warmup_epochs=20",
+        ),
         (["views.crop_scale=[0.5,0.1]"], "views.crop_scale: the first number must not exceed the second"),
         (["views.crop_scale=[0.5,1.5]"], "views.crop_scale: a crop can't exceed the image, got 1.5"),
         (["levels=[{stage='res9',loss='global'}]"], "levels.0.stage: input should be 'res2', 'res3', 'res4' or 'res5'"),
@@ -204,3 +208,19 @@ def test_an_override_is_one_value_or_one_line(text: str) -> None:
         load_recipe("quickstart", [f"epochs={text}"])
     assert str(error.value).isprintable()
     assert load_recipe("quickstart", ["name=1979-05-27T07:32:00Z"]).name == "1979-05-27T07:32:00Z"
+
+
+@pytest.mark.parametrize(
+    "text", ["7", "2012", "1e5", "true", "inf", "2024-01-01", "[a", "{a=1}", "0x10", "-0", "𠮷 🐈"]
+)
+def test_a_text_key_takes_any_text(text):
+    """And gives it back from its own file; `key="..."` is the text between the quotation marks."""
+    recipe = load_recipe("quickstart", [f"data.val={text}", f"out={text}", setting("description", text)])
+    assert (recipe.data.val, recipe.out, recipe.description) == (text, text, text)
+    assert tomllib.loads(recipe.to_toml())["out"] == text
+    assert load_recipe("quickstart", [f'out="{text}"']).out == text
+
+
+def test_a_number_stays_one_where_a_number_is_wanted():
+    recipe = load_recipe("quickstart", ["seed=7", "batch_size=0x20", "micro_batch=32", "optim.base_lr=1e-1"])
+    assert (recipe.seed, recipe.batch_size, recipe.optim.base_lr) == (7, 32, 0.1)

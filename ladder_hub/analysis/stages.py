@@ -3,7 +3,6 @@
 Nothing is measured here but through `eval knn` and `eval linear`.
 """
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from ladder_hub.downstream.evaluation import eval_knn
 from ladder_hub.downstream.linear.task import eval_linear
 from ladder_hub.downstream.metrics import Facts
 from ladder_hub.errors import UserError
-from ladder_hub.settings import nearest
+from ladder_hub.settings import nearest, setting
 
 PROBES = ("knn", "linear")
 _TABLE_7 = "stages_gap"
@@ -81,7 +80,7 @@ def _linear(recipe: str, overrides: Sequence[str], runs: Path | None, console: C
         keys, resume = [*overrides, "stage=all"], None
         if runs is not None:
             folder = runs / re.sub(r"[^\w.-]+", "-", name)
-            keys, resume = [*keys, f"out={json.dumps(str(folder))}"], "auto"
+            keys, resume = [*keys, setting("out", str(folder))], "auto"
         run = eval_linear(model, recipe, keys, resume=resume, console=console)
         return [] if run is None else run.metrics
 

@@ -1,6 +1,5 @@
 """What may change in an artifact afterwards: its figures, its name, the licence of its images. Never its weights."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from ladder_hub.imported_card import render_imported_card
 from ladder_hub.metrics_file import Metric, merged
 from ladder_hub.models import resolve
 from ladder_hub.recipe import load_recipe
+from ladder_hub.settings import setting
 from ladder_hub.weights import write_whole
 
 
@@ -68,7 +68,7 @@ def _restate(artifact: Artifact, keys: Mapping[str, str]) -> None:
         raise ArtifactError(
             f"{artifact.folder}: no recipe.toml; its name and the licence of its images are not ours to state"
         )
-    recipe = load_recipe(str(path), [f"{key}={json.dumps(text)}" for key, text in keys.items()])
+    recipe = load_recipe(str(path), [setting(key, text) for key, text in keys.items()])
     config = {**artifact.config, "ladder_hub": {**artifact.config["ladder_hub"], "recipe": recipe.name}}
     card = render_card(recipe=recipe, config=config, provenance=artifact.provenance, metrics=artifact.metrics)
     for name, text in (("recipe.toml", recipe.to_toml()), ("config.json", as_json(config)), ("README.md", card)):

@@ -1,12 +1,12 @@
 """The recipe that a cell is on a scale."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ladder_hub.errors import UserError
 from ladder_hub.recipe import Recipe, load_recipe
+from ladder_hub.settings import setting
 from ladder_hub.siamese.levels import LEVELS, Level
 from ladder_hub.sweeps.grid import Cell, Sweep
 
@@ -52,10 +52,10 @@ def settings_of(sweep: Sweep, scale: Scale, overrides: Sequence[str]) -> list[Se
             raise UserError(f"{key} is not taken by a sweep: its cells and seeds=[...] decide it")
     found = [_setting(sweep, cell, scale, overrides) for cell in sweep.cells]
     seen: dict[str, str] = {}
-    for setting in found:
-        twin = seen.setdefault(setting.recipe().fingerprint(), setting.cell.name)
-        if twin != setting.cell.name:
-            raise UserError(f"{sweep.name}: {twin} and {setting.cell.name} are the same run with these keys")
+    for each in found:
+        twin = seen.setdefault(each.recipe().fingerprint(), each.cell.name)
+        if twin != each.cell.name:
+            raise UserError(f"{sweep.name}: {twin} and {each.cell.name} are the same run with these keys")
     return found
 
 
@@ -64,7 +64,7 @@ def _setting(sweep: Sweep, cell: Cell, scale: Scale, overrides: Sequence[str]) -
     base = f"tiny64_{method or 'ladder_byol'}" if scale == "tiny64" else f"{method or 'ladder_byol'}_{sweep.epochs}e"
     epochs = max(1, round(load_recipe(base, overrides).epochs * cell.length))
     own = {"name": f"{sweep.name}_{cell.name}", "description": f"{cell.label} ({sweep.title})"}
-    words = [*overrides, *cell.overrides, f"epochs={epochs}", *(f"{k}={json.dumps(v)}" for k, v in own.items())]
+    words = [*overrides, *cell.overrides, f"epochs={epochs}", *(setting(key, text) for key, text in own.items())]
     if method is None:
         words += [f"method={_letters(cell.ladder)}", f"levels={_inline(cell.ladder)}"]
     return Setting(cell, base, tuple(words))
@@ -78,5 +78,5 @@ def _letters(ladder: Sequence[Level]) -> str:
 def _inline(ladder: Sequence[Level]) -> str:
     """Levels as one line of TOML."""
     tables: list[dict[str, Any]] = [{"stage": lv.stage, "loss": lv.loss, "weight": lv.weight} for lv in ladder]
-    rows = [", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items()) for table in tables]
+    rows = [", ".join(setting(key, value) for key, value in table.items()) for table in tables]
     return "[" + ", ".join(f"{{ {row} }}" for row in rows) + "]"

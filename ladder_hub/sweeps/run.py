@@ -14,6 +14,7 @@ from ladder_hub.progress import Display
 from ladder_hub.recipe import Recipe, load_recipe
 from ladder_hub.runtime.lock import sole_user
 from ladder_hub.runtime.signals import StopSignals
+from ladder_hub.settings import setting
 from ladder_hub.sweeps.begun import Begun, begin, read_begun
 from ladder_hub.sweeps.cells import Setting, settings_of
 from ladder_hub.sweeps.evaluations import Evaluation, Figures, parse, read_figures
@@ -138,7 +139,7 @@ def _run(setting: Setting, place: Place) -> Run:
 
 
 def _own(place: Place) -> tuple[str, ...]:
-    return f"seed={place.seed}", f"out={json.dumps(str(place.run))}"
+    return f"seed={place.seed}", setting("out", str(place.run))
 
 
 def _evaluations(runs: Sequence[Run], evaluations: Sequence[Evaluation], out: Path, *, floor: bool) -> list[Job]:

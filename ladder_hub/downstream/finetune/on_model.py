@@ -1,6 +1,5 @@
 """Fine-tuning on a MODEL: the run that every verb of `eval` starts, and its figures kept with what was measured."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from ladder_hub.downstream.finetune.task import Task
 from ladder_hub.downstream.record import keep
 from ladder_hub.downstream.subject import open_subject
 from ladder_hub.runtime.distributed import World
+from ladder_hub.settings import setting
 
 
 def finetune_on(
@@ -42,7 +42,7 @@ def finetune_on(
         read,
         build,
         recipe,
-        [f"model={json.dumps(model)}", *overrides],
+        [setting("model", model), *overrides],
         resume=resume,
         safe=safe,
         again=f"ladder-hub eval {verb} {model}",
