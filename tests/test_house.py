@@ -57,6 +57,7 @@ ROOMS: dict[str, set[str]] = {
         "metrics_file",
         "models",
         "recipe",
+        "settings",
         "weights",
     },
     # weights in and out of other tools' files
