@@ -107,11 +107,7 @@ def _load(name: str | os.PathLike[str], folder: Path, shape: dict[str, Any]) -> 
     if torch.get_default_device().type == "meta":
         raise ModelError(f"{name}: asked for under torch.device('meta'): no memory there to hold weights")
     config = read_config(folder)
-    own = _channels(config)
-    if own and shape.get("in_chans", own["in_chans"]) != own["in_chans"]:
-        # timm fits a first convolution of three channels to others; of any other number it draws a new one at random.
-        raise ModelError(f"{name}: takes {own['in_chans']} channels; in_chans={shape['in_chans']} can't be had from it")
-    shape = own | shape
+    shape = _channels(config) | shape
     published = find(os.fspath(name)).sha256 if is_zoo_name(name) else None
     weights = verify_weights(folder / WEIGHTS, config, sha256=published, anew=False)
     # What was verified is what is loaded: the tensors, not the file a second time.

@@ -213,12 +213,7 @@ def facts_for_timm(config: Mapping[str, Any]) -> dict[str, Any]:
     own = model_facts(config)
     odd = PretrainedCfg.__dataclass_fields__.keys() - _CFG_FACTS
     facts = {key: value for key, value in config["pretrained_cfg"].items() if key not in odd and value is not None}
-    layers = {key: own.get(key) for key in ("first_conv", "classifier")}
-    if (facts.get("input_size") or [3])[0] != 3:
-        layers["first_conv"] = (
-            None  # timm would fit a convolution of three channels to others, and has another one here
-        )
-    return facts | {"num_classes": _classes(config)} | layers
+    return facts | {"num_classes": _classes(config)} | {key: own.get(key) for key in ("first_conv", "classifier")}
 
 
 def model_facts(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -183,9 +183,6 @@ def _cfg(architecture: str, channels: int, license: str, settings: ImportSetting
         grey = round(sum(numbers) / len(numbers), 3)
         cfg[key] = list(numbers) if channels == len(numbers) else [grey] * channels
     cfg["input_size"][0] = channels
-    if channels != 3:
-        # timm stretches the named convolution from 3 channels to what is asked, whatever the file has.
-        cfg["first_conv"] = None
     return cfg
 
 
