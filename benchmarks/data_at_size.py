@@ -2,7 +2,7 @@
 
 Writes shards of 1,280 tiny PNGs into a temporary folder, then measures in fresh processes: opening them for the first
 time (the index is built), opening them again (it is cached), the fingerprint, and the memory of the main process before
-and after 2,000 batches of 32 with two loader processes. Nothing is kept.
+and after 2,000 batches of 32 with two loader threads. Nothing is kept.
 """
 
 import json

@@ -44,7 +44,7 @@ Contender = Callable[[list[bytes]], object]
 
 
 def cpu_part(photos: list[bytes]) -> Batch:
-    """What a loader process does: decode once, two crops, a batch."""
+    """What a loader thread does: decode once, two crops, a batch."""
     chance = CUTTER.chance(0, range(len(photos)))
     cuts = ((CUTTER.cut(chance[place], Encoded(photo)), place) for place, photo in enumerate(photos))
     return CUTTER.batch(chance, cuts, bad=[])

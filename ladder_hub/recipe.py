@@ -92,7 +92,7 @@ class DataKeys(Section):
     max_bad: Fraction = 0.01
     """Share of images that may fail to decode before the run stops."""
     workers: Annotated[int, Field(ge=-1, le=1024)] = -1
-    """Loader processes; -1: one a core, at most 8."""
+    """Loader threads; -1: one a core, at most 8."""
 
 
 class ViewKeys(Section):
@@ -222,7 +222,7 @@ class Recipe(Section):
     def fingerprint(self) -> str:
         """SHA-256 of what decides the numbers beside the images, whose own digest is in the provenance.
 
-        Left out are names, places, loader processes and logging.
+        Left out are names, places, loader threads and logging.
         """
         keys = json.loads(self.published().model_dump_json(exclude=_NOT_IN_FINGERPRINT))
         return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()

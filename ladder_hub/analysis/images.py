@@ -19,7 +19,7 @@ class ImageData(Section):
     images: str = ""
     """A folder, tar shards, hf:org/name, shapes; labels are not looked at."""
     workers: Annotated[int, Field(ge=-1)] = -1
-    """Loader processes; -1: one a core, at most 8."""
+    """Loader threads; -1: one a core, at most 8."""
 
 
 def open_images(asked: ImageData, recipes: Iterable[Recipe]) -> Source:

@@ -45,7 +45,7 @@ class CheckData(Section):
     max_bad: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of the images that may be unusable."""
     workers: Annotated[int, Field(ge=-1)] = -1
-    """Loader processes; -1: one a core, at most 8."""
+    """Loader threads; -1: one a core, at most 8."""
 
 
 class CheckSettings(Section):

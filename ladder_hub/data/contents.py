@@ -61,7 +61,7 @@ def named_by_content(
         source: The images, in the order in which figures are computed.
         also: What else decides a figure, such as masks.
         told: Likewise, such as the digest of annotations.
-        workers: Loader processes for what must be read; -1: one a core, at most 8.
+        workers: Loader threads for what must be read; -1: one a core, at most 8.
     """
     if source not in _known:
         facts = source.fingerprint()

@@ -50,7 +50,7 @@ class TwoViews:
         policies: Photometric probabilities and strengths of view 1 and view 2.
         seed: With epoch, index and view it decides everything random.
         batch_size: Images a batch.
-        workers: Loader processes, kept from epoch to epoch; 0 works in this one; -1 is one a core, at most 8.
+        workers: Loader threads, kept from epoch to epoch; 0 works in this one; -1 is one a core, at most 8.
         pin: Deliver the views in page-locked memory (for a CUDA device).
         rank: Which of the training processes this is.
         processes: How many there are. An epoch's order is cut into passes of processes * batch_size images, and
@@ -87,7 +87,7 @@ class TwoViews:
         with a smaller batch.
 
         Raises:
-            RunError: sixteen images tried for one place can't be decoded, or a worker process died.
+            RunError: sixteen images tried for one place can't be decoded.
         """
         assert 0 <= start <= samples <= self._count
         return self._workers.run(_EpochPlan(epoch, self._count, self._seed, start, samples, *self._part))
@@ -165,7 +165,7 @@ def evaluation_batches(
         size: Side in pixels.
         crop_pct: Share of the shorter side that the centre takes.
         batch_size: Images a batch.
-        workers: Loader processes; -1 is one a core, at most 8.
+        workers: Loader threads; -1 is one a core, at most 8.
 
     Returns:
         Iterator of uint8 (b, 3, S, S), int64 (b,) labels or None, and (key, reason) of images left out as undecodable.

@@ -94,7 +94,7 @@ def look_at_images(source: Files, *, most: int, workers: int = 0) -> ImageLook:
     Args:
         source: The images.
         most: How many.
-        workers: Loader processes; -1: one a core, at most 8.
+        workers: Loader threads; -1: one a core, at most 8.
     """
     chosen = spread(len(source), most)
     plan = [chosen[start : start + _BATCH].tolist() for start in range(0, len(chosen), _BATCH)]
@@ -109,7 +109,7 @@ def look_first(train: Files, val: Files, say: Callable[[str], None], *, workers:
         train: The images that teach.
         val: The images that are asked.
         say: Takes a line for people: what the images are, and which are in both.
-        workers: Loader processes; -1: one a core, at most 8.
+        workers: Loader threads; -1: one a core, at most 8.
 
     Returns:
         How many images of `val` are in `train` too, byte for byte.

@@ -48,7 +48,7 @@ def shared_images(train: Files, val: Files, *, workers: int = 0) -> np.ndarray:
     Args:
         train: The images that teach.
         val: The images that are asked.
-        workers: Loader processes; -1: one a core, at most 8.
+        workers: Loader threads; -1: one a core, at most 8.
 
     Returns:
         int64, indices of `val`, rising. An image that can't be read is none of them.
@@ -98,7 +98,7 @@ def digests(files: Files, indices: np.ndarray, most: int, workers: int = 0) -> n
         files: The images.
         indices: int64 (n,), which of them.
         most: How many bytes are read; -1: all.
-        workers: Loader processes; -1: one a core, at most 8.
+        workers: Loader threads; -1: one a core, at most 8.
 
     Returns:
         16 bytes each (n,); zeros where one can't be read.

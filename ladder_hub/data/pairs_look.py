@@ -88,7 +88,7 @@ def look_at_masks(source: PairSource, *, workers: int = 0, most: int = LOOKED_AT
 
     Args:
         source: The pairs.
-        workers: Loader processes; -1: one a core, at most 8.
+        workers: Loader threads; -1: one a core, at most 8.
         most: How many are read.
         until_all: Read on, to the last one if need be, while a class was in none: that one is absent takes them all to
             tell.

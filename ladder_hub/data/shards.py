@@ -1,7 +1,8 @@
 """WebDataset tar shards on a local disk, read at random places."""
 
-import contextlib
 import os
+import threading
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ class ShardSource:
         self.spec = spec
         self._shards = [str(shard) for shard in shards]
         self._index = read_index(shards, progress=progress)
-        self._files: dict[int, int] = {}
+        self._files: dict[int, FileIO] = {}
+        self._opening = threading.Lock()
         if not len(self._index.members):
             raise DataError(f"no image in {spec}: its {len(shards)} shard(s) hold other files only")
         labels = self._index.label
@@ -57,7 +59,8 @@ class ShardSource:
         whole = self.size(index)
         size = whole if most < 0 else min(whole, most)
         try:
-            data = os.pread(self._file(int(self._index.shard[index])), size, int(self._index.offset[index]))
+            file = self._file(int(self._index.shard[index]))
+            data = os.pread(file.fileno(), size, int(self._index.offset[index]))
         except OSError as error:
             raise BadImage(self.key(index), error.strerror or type(error).__name__) from None
         if len(data) < size:
@@ -86,20 +89,20 @@ class ShardSource:
             "digest": self._index.digest,
         }
 
-    def _file(self, shard: int) -> int:
-        if shard not in self._files:
-            if len(self._files) >= _OPEN_FILES:
-                os.close(self._files.pop(next(iter(self._files))))
-            self._files[shard] = os.open(self._shards[shard], os.O_RDONLY)
-        return self._files[shard]
+    def _file(self, shard: int) -> FileIO:
+        """An open shard. One that is put aside is closed by its last reader: its number may not become another's."""
+        with self._opening:
+            if shard not in self._files:
+                if len(self._files) >= _OPEN_FILES:
+                    self._files.pop(next(iter(self._files)))
+                self._files[shard] = FileIO(self._shards[shard])
+            return self._files[shard]
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_files": {}}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_files", "_opening")}
 
-    def __del__(self) -> None:
-        for file in getattr(self, "_files", {}).values():
-            with contextlib.suppress(OSError):
-                os.close(file)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state | {"_files": {}, "_opening": threading.Lock()}
 
 
 def expand_shards(spec: str) -> list[Path]:

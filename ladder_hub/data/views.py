@@ -6,7 +6,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import get_worker_info
 
 from ladder_hub.data.chance import view_uniforms
 from ladder_hub.data.crops import CROP_NUMBERS, Box, crop, draw_crop, reduced, reduction
@@ -117,12 +116,5 @@ class ViewCutter:
 
 
 def _empty(count: int, size: int) -> torch.Tensor:
-    """uint8 (count, 3, S, S), channels last: the layout that views are cut in.
-
-    In a loader process it lies in shared memory from the start, as in torch's own collation: there is nothing left to
-    copy when it is sent.
-    """
-    like = torch.empty(0, dtype=torch.uint8)
-    if get_worker_info() is not None:
-        like = like.set_(torch.UntypedStorage._new_shared(count * size * size * 3, device="cpu"))
-    return like.resize_(count, size, size, 3).permute(0, 3, 1, 2)
+    """uint8 (count, 3, S, S), channels last: the layout that views are cut in."""
+    return torch.empty(count, size, size, 3, dtype=torch.uint8).permute(0, 3, 1, 2)

@@ -67,7 +67,7 @@ class Extractor:
     device: torch.device
     batch_size: int = 256
     workers: int = -1
-    """Loader processes; -1: one a core, at most 8."""
+    """Loader threads; -1: one a core, at most 8."""
     mean: Sequence[float] = IMAGENET_MEAN
     std: Sequence[float] = IMAGENET_STD
     advance: Callable[[int], None] = lambda _: None

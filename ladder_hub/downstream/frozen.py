@@ -169,7 +169,7 @@ def open_frozen(
         image_size: Side of the input in pixels; 0: the network's own.
         crop_pct: Share of the shorter side that the centre crop takes; 0: the network's own.
         batch_size: Images a forward pass.
-        workers: Loader processes; -1: one a core, at most 8.
+        workers: Loader threads; -1: one a core, at most 8.
         pool: How a map becomes features.
     """
     subject.backbone.to(world.device).to(memory_format=torch.channels_last)

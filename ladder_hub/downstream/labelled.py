@@ -18,7 +18,7 @@ class EvalData(Section):
     train: str = ""
     val: str = ""
     workers: Annotated[int, Field(ge=-1)] = -1
-    """Loader processes; -1: one a core, at most 8."""
+    """Loader threads; -1: one a core, at most 8."""
 
 
 class Labelled(NamedTuple):

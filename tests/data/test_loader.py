@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from ladder_hub.data.loader import BadLedger, Batch, TwoViews, evaluation_batche
 from ladder_hub.data.photometric import draw
 from ladder_hub.data.shapes import ShapesSource
 from ladder_hub.data.sources import BadImage, open_source
-from ladder_hub.data.workers import worker_count
+from ladder_hub.data.workers import BatchWorkers, worker_count
 from ladder_hub.errors import RunError
 
 POLICIES = (policy(blur=1.0, solarize=0.0), policy(blur=0.1))
@@ -149,33 +150,92 @@ def test_resuming_in_the_middle_of_an_epoch():
     assert list(views(source).batches(3, samples=12, start=12)) == []
 
 
-def test_workers_stay_from_epoch_to_epoch_and_an_epoch_can_be_left():
+def loader_threads():
+    return {thread for thread in threading.enumerate() if thread.name.startswith("loader")}
+
+
+def test_threads_stay_from_epoch_to_epoch_and_an_epoch_can_be_left():
     source = ShapesSource(24, split="train")
-    others = set(multiprocessing.active_children())
+    others = loader_threads()
     loader = views(source, workers=2)
     next(loader.batches(0, samples=24))
-    before = set(multiprocessing.active_children()) - others
+    before = loader_threads() - others
     assert len(before) == 2
     assert same(joined(loader.batches(1, samples=24)), joined(views(source).batches(1, samples=24)))
-    assert before <= set(multiprocessing.active_children())
-    assert all(worker.is_alive() for worker in before)
+    assert before == loader_threads() - others
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_workers_end_with_the_last_reference(whole):
-    """Left to the cycle collector, each worker would be waited for, five seconds each."""
-    others = set(multiprocessing.active_children())
-    gc.disable()
-    try:
-        loader = views(ShapesSource(24, split="train"), workers=2)
-        batches = loader.batches(0, samples=24)
-        for _ in batches if whole else [next(batches)]:
-            pass
-        assert len(set(multiprocessing.active_children()) - others) == 2
-        del loader, batches
-        assert not set(multiprocessing.active_children()) - others
-    finally:
-        gc.enable()
+def test_threads_end_with_the_last_reference(whole):
+    others = loader_threads()
+    loader = views(ShapesSource(24, split="train"), workers=2)
+    batches = loader.batches(0, samples=24)
+    for _ in batches if whole else [next(batches)]:
+        pass
+    mine = loader_threads() - others
+    assert len(mine) == 2
+    del loader, batches
+    gc.collect()
+    for thread in mine:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_batches_that_are_kept_stay_what_they_were():
+    """Each has memory of its own: threads that go on write none that was given away."""
+    source = ShapesSource(48, split="train")
+    kept = list(views(source, workers=2).batches(0, samples=48))
+    assert same(joined(kept), joined(views(source).batches(0, samples=48)))
+    assert len({batch.views[0].data_ptr() for batch in kept}) == len(kept)
+
+
+def test_no_more_is_made_than_can_be_held():
+    """An epoch is not read to its end while its first batch is looked at."""
+    made = []
+
+    class Maker:
+        def make(self, requests):
+            made.append(requests)
+            return requests
+
+    batches = BatchWorkers(Maker(), workers=2).run([[number] for number in range(100)])
+    assert next(batches) == [0]
+    batches.close()
+    assert len(made) <= 5
+
+
+def test_whatever_a_thread_meets_is_raised_in_its_place():
+    class Maker:
+        def make(self, requests):
+            if requests == [3]:
+                raise ZeroDivisionError("as it is")
+            return requests
+
+    batches = BatchWorkers(Maker(), workers=2).run([[number] for number in range(9)])
+    assert [next(batches) for _ in range(3)] == [[0], [1], [2]]
+    with pytest.raises(ZeroDivisionError, match="^as it is$"):
+        next(batches)
+
+
+def test_threads_read_many_shards_at_once(tmp_path, monkeypatch):
+    """More shards than may be open: a file that is put aside is not another's while somebody reads it."""
+    monkeypatch.setattr("ladder_hub.data.shards._OPEN_FILES", 2)
+    for shard in range(8):
+        write_tar(tmp_path / f"{shard}.tar", [(f"{shard}-{i}.jpg", jpeg(10 * shard + i)) for i in range(6)])
+    source = open_source(str(tmp_path / "{0..7}.tar"), split="train")
+    alone = joined(views(source).batches(0, samples=48))
+    for epoch in range(3):
+        assert same(joined(views(source, workers=8).batches(0, samples=48)), alone), epoch
+
+
+def test_it_works_inside_a_pool():
+    """A daemonic process may start no other; threads it may."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(_a_batch, (2,)) == _a_batch(0)
+
+
+def _a_batch(workers):
+    return next(views(ShapesSource(8, split="train"), workers=workers).batches(0, samples=8)).indices.tolist()
 
 
 def test_global_random_state_is_left_alone():
@@ -260,20 +320,6 @@ def test_pins_the_views_only(monkeypatch):
     assert again == batch
 
 
-def test_a_worker_that_dies_is_one_line():
-    loader = views(ShapesSource(400, split="train"), workers=1)
-    batches = loader.batches(0, samples=400)
-    before = set(multiprocessing.active_children())
-    next(batches)
-    (worker,) = set(multiprocessing.active_children()) - before
-    os.kill(worker.pid, signal.SIGKILL)
-    with pytest.raises(RunError) as caught:
-        list(batches)
-    assert str(caught.value).startswith("a loader process died (")
-    assert str(caught.value).endswith("fewer than data.workers=1, or 0, needs less")
-    assert "\n" not in str(caught.value)
-
-
 LOADING = """
     import os, signal, sys
     from ladder_hub.data.loader import TwoViews
@@ -330,7 +376,7 @@ def test_termination_of_the_group_is_the_main_process_s_to_handle(end):
     assert process.returncode == 0
 
 
-def test_workers_do_not_outlive_a_main_process_that_is_killed():
+def test_nothing_outlives_a_main_process_that_is_killed():
     process = started("""
         next(batches)
         print("ready", flush=True)
@@ -340,22 +386,6 @@ def test_workers_do_not_outlive_a_main_process_that_is_killed():
     process.kill()
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL
-
-
-def test_signals_are_as_before_when_workers_cannot_be_started(monkeypatch):
-    loader = views(ShapesSource(8, split="train"), workers=1)
-    masked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    handler = signal.getsignal(signal.SIGCHLD)
-
-    def fail(_):
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        raise RuntimeError("no more processes")
-
-    monkeypatch.setattr("torch.utils.data.DataLoader.__iter__", fail)
-    with pytest.raises(RuntimeError, match="no more processes"):
-        next(loader.batches(0, samples=8))
-    assert signal.getsignal(signal.SIGCHLD) == handler
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == masked
 
 
 def test_ledger():

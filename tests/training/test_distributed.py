@@ -1,7 +1,6 @@
 """Several processes train as one: the same mathematics, one writer, and nobody left waiting."""
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -16,6 +15,8 @@ from PIL import Image
 from processes import LIMIT, Processes, command, free_port, slurm_variables, torchrun_variables
 from safetensors.torch import load_file
 
+from ladder_hub.data.views import ViewCutter
+from ladder_hub.errors import RunError
 from ladder_hub.recipe import load_recipe
 from ladder_hub.runtime.checkpoint import load_checkpoint, newest_checkpoint
 from ladder_hub.runtime.distributed import open_world
@@ -165,9 +166,9 @@ def at_step(step: int, rank: int, act: str, *words: str) -> None:
     def acting(state: TrainState, micro_batches: Any) -> Any:
         own = int(os.environ["RANK"])
         if state.step == step and act == "stop one, lose the other":
-            (stop, lose_worker)[own]()
+            (stop, lose_images)[own]()
         elif state.step == step and own == rank:
-            {"stop": stop, "die": die, "freeze": freeze, "lose": lose_worker}[act]()
+            {"stop": stop, "die": die, "freeze": freeze, "lose": lose_images}[act]()
         return advance(state, micro_batches)
 
     TrainState.advance = acting  # type: ignore[method-assign]
@@ -186,10 +187,13 @@ def freeze() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def lose_worker() -> None:
-    (worker,) = multiprocessing.active_children()
-    worker.kill()
-    worker.join()
+def lose_images() -> None:
+    """What the loader's threads are asked for from now on can't be had."""
+
+    def gone(*_: Any) -> None:
+        raise RunError("the images are gone")
+
+    ViewCutter.batch = gone  # type: ignore[method-assign]
 
 
 def acted(out: Path, size: int, *overrides: str, step: int, rank: int, act: str) -> Processes:
@@ -248,12 +252,12 @@ def test_one_that_answers_no_more_ends_all_within_the_timeout(tmp_path: Path) ->
 def test_the_first_tells_what_another_met(tmp_path: Path) -> None:
     processes = acted(tmp_path / "run", 2, "data.val=", "data.workers=1", step=2, rank=1, act="lose")
     assert processes.statuses == [1, 1]
-    assert "process 1 of 2: a loader process died" in processes.said[0]
+    assert "process 1 of 2: the images are gone" in processes.said[0]
     assert processes.said[1] == ""
 
 
 def test_a_wish_to_stop_comes_before_a_failure(tmp_path: Path) -> None:
-    """A signal to the whole group may end another's loader process: the checkpoint is written all the same."""
+    """What another meets meanwhile costs nothing: the checkpoint is written all the same."""
     keys = ["data.val=", "data.workers=1", "data.train=shapes:320"]
     processes = acted(tmp_path / "run", 2, *keys, step=2, rank=-1, act="stop one, lose the other")
     assert processes.statuses == [75, 75], processes.said

@@ -1,6 +1,5 @@
 """Images by the names that a COCO JSON gives them, in a folder or in one tar."""
 
-import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +37,6 @@ class CocoImages:
             raise CocoError(f"{key} is empty: give the folder or the .tar that holds the images of {coco.path}")
         self.spec = spec
         self._path, self._coco = expanded(spec), coco
-        self._handle: int | None = None
         if self._path.is_dir():
             self._places = None
             missing = [name for name in coco.file_names if not self._is_file(name)]
@@ -108,18 +106,9 @@ class CocoImages:
     def _data(self, index: int) -> bytes:
         if self._places is None:
             return (self._path / self.key(index)).read_bytes()
-        if self._handle is None:
-            self._handle = os.open(self._path, os.O_RDONLY)
         offset, size = self._places[index].tolist()
-        return os.pread(self._handle, size, offset)
-
-    def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_handle": None}
-
-    def __del__(self) -> None:
-        if getattr(self, "_handle", None) is not None:
-            with contextlib.suppress(OSError):
-                os.close(self._handle)  # type: ignore[arg-type]
+        with self._path.open("rb", buffering=0) as file:
+            return os.pread(file.fileno(), size, offset)
 
 
 def _places(path: Path, names: Sequence[str], key: str) -> tuple[np.ndarray, list[str]]:

@@ -38,7 +38,7 @@ def predict(network: nn.Module, images: CocoImages, coco: CocoSet, judge: Judge,
         images: Of `coco`.
         coco: Whose ids the results carry.
         judge: Where and how it is computed.
-        workers: Loader processes.
+        workers: Loader threads.
     """
     world = judge.world
     mine = np.array_split(np.arange(len(images)), world.size)[world.rank].tolist()

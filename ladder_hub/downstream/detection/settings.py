@@ -36,7 +36,7 @@ class DetectData(Section):
     max_bad: Fraction = 0.01
     """Share of images that may fail to decode before the run stops."""
     workers: Annotated[int, Field(ge=-1)] = -1
-    """Loader processes; -1: one a core, at most 8."""
+    """Loader threads; -1: one a core, at most 8."""
 
 
 class DetectorKeys(Section):

@@ -46,7 +46,7 @@ class Task(Protocol):
         count: Training samples.
         steps: Optimiser steps of the whole run.
         max_bad: Share of the samples whose images may fail to decode before the run stops.
-        workers: Loader processes; -1: one a core, at most 8.
+        workers: Loader threads; -1: one a core, at most 8.
         facts: {key: value} of what the run may not change under way, data and weights by their digests.
     """
 
@@ -68,7 +68,7 @@ class Task(Protocol):
 
     @property
     def maker(self) -> Maker[Batch]:
-        """Makes a batch for [(epoch, index), ...]; pickled into the loader processes.
+        """Makes a batch for [(epoch, index), ...]; called by several threads at once.
 
         Augmentation draws from `data.chance.view_generator(seed=, epoch=, index=, view=0)`.
         """

@@ -27,7 +27,7 @@ class LinearData(Section):
     max_bad: Fraction = 0.01
     """Share of images that may fail to decode before the run stops."""
     workers: Annotated[int, Field(ge=-1)] = -1
-    """Loader processes; -1: one a core, at most 8."""
+    """Loader threads; -1: one a core, at most 8."""
 
 
 class LinearViews(Section):

@@ -35,7 +35,7 @@ class SegmentData(Section):
     max_bad: Fraction = 0.01
     """Share of pairs that may be unusable before the run stops."""
     workers: Annotated[int, Field(ge=-1, le=1024)] = -1
-    """Loader processes; -1: one a core, at most 8."""
+    """Loader threads; -1: one a core, at most 8."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
