@@ -1,6 +1,6 @@
 """How a long run goes on: which run and which keys were asked for, and the state it has left."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -63,7 +63,7 @@ def asked_for(
         return Asked(read(recipe, overrides))
     if str(resume) == "auto":
         return _auto(read, read(recipe, overrides), safe)
-    folder = Path(resume).expanduser()
+    folder = _run_of(Path(resume).expanduser())
     before = _recipe_of(read, folder)
     now = read(str(folder / "recipe.toml"), overrides)
     _check_changes(before, now, safe)
@@ -82,7 +82,7 @@ def _auto(read: Read[Keys], now: Keys, safe: Sequence[str]) -> Asked[Keys]:
     """Go on with the run in `out`, or start it: what a scheduler can repeat."""
     if not now.out:
         raise UserError("resume=auto needs out=FOLDER, the same each time")
-    folder = Path(now.out).expanduser()
+    folder = _run_of(Path(now.out).expanduser())
     if not (folder / "recipe.toml").is_file():
         return Asked(now)
     before = _recipe_of(read, folder)
@@ -98,9 +98,35 @@ def _recipe_of(read: Read[Keys], folder: Path) -> Keys:
     return read(str(folder / "recipe.toml"), ())
 
 
+def _run_of(folder: Path) -> Path:
+    """The run itself where its artifact was named: nothing is ever trained into a published folder."""
+    if not (folder / "config.json").is_file() or (folder / "checkpoints").is_dir():
+        return folder
+    if (folder.parent / "recipe.toml").is_file() and (folder.parent / "checkpoints").is_dir():
+        return folder.parent
+    raise CheckpointError(
+        f"{folder} is a published model, not a run; train from it with init={folder} and another out="
+    )
+
+
+def check_began_so(state: Mapping[str, Any], now: RunKeys, safe: Sequence[str], say: Callable[[str], None]) -> None:
+    """Hold a run's keys against those that its checkpoint was written with: recipe.toml may have been edited since.
+
+    Raises:
+        UserError: another value of a key that decides the numbers.
+    """
+    if "recipe" not in state:
+        say("its checkpoint does not say which recipe the run began with: recipe.toml is believed")
+        return
+    _check_equal(state["recipe"], now.dotted(), safe)
+
+
 def _check_changes(before: RunKeys, now: RunKeys, safe: Sequence[str]) -> None:
-    old, new = before.dotted(), now.dotted()
-    changed = [key for key in old if old[key] != new[key] and key not in safe]
+    _check_equal(before.dotted(), now.dotted(), safe)
+
+
+def _check_equal(old: Mapping[str, Any], new: Mapping[str, Any], safe: Sequence[str]) -> None:
+    changed = [key for key in old if key in new and old[key] != new[key] and key not in safe]
     if changed:
         told = ", ".join(f"{key} (it was {old[key]!r}, now {new[key]!r})" for key in changed)
         raise UserError(f"can't change when a run goes on: {told}; only {', '.join(safe)} can")

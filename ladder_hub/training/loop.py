@@ -214,6 +214,7 @@ class Loop:
                 "low": self._watch.low,
                 "data": self.inputs.fingerprint,
                 "processes": self.world.size,
+                "recipe": self.state.recipe.dotted(),
             }
             save_checkpoint(self.folder / "checkpoints", self.state.step, {**self.state.state_dict(), **extra})
 

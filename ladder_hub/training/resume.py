@@ -1,6 +1,6 @@
 """What may change when a training run goes on, and the state it goes on from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,17 @@ def asked_for(recipe: str, overrides: Sequence[str], resume: str | Path | None) 
     return runs.asked_for(load_recipe, recipe, overrides, resume, safe=SAFE_ON_RESUME)
 
 
-def read_state(path: Path, inputs: Inputs) -> dict[str, Any]:
-    """The state in a checkpoint, where it is of these images.
+def read_state(path: Path, inputs: Inputs, keys: Recipe, say: Callable[[str], None]) -> dict[str, Any]:
+    """The state in a checkpoint, where it is of these images and this recipe.
 
     Raises:
         CheckpointError: it can't be read here, or the run began with other images.
+        UserError: it began with another recipe.
     """
     if not path.is_file():
         raise CheckpointError(f"{path} is not seen here: a run on several machines needs a folder that all share")
     state = load_checkpoint(path)
+    runs.check_began_so(state, keys, SAFE_ON_RESUME, say)
     before, now = state["data"], inputs.fingerprint
     if now["digest"] != before["digest"]:
         raise CheckpointError(

@@ -102,7 +102,7 @@ def _train(asked: Asked, world: World, console: Console) -> Run | None:
         before = asked.folder if world.is_first else None
         path = world.agreed(lambda: _last_state(before, held, say) if before else None)
         path = world.from_first(path)
-        saved = world.agreed(lambda: read_state(path, inputs) if path else None)
+        saved = world.agreed(lambda: read_state(path, inputs, keys, say) if path else None)
         facts = provenance(world.device)  # now: the checkout may have moved on when the run ends
         # A checkpoint holds all that `init` gave: a run goes on without it.
         begun = keys.model_copy(update={"init": ""}) if saved else keys

@@ -216,6 +216,42 @@ def test_resume_refuses_what_would_change_the_numbers(finished: Path, tmp_path: 
         run(tmp_path, resume=tmp_path)
 
 
+def test_an_edited_recipe_is_not_the_one_that_the_run_began_with(finished: Path, tmp_path: Path) -> None:
+    """The checkpoint knows what ran; the file beside it may have been changed since."""
+    out = Path(shutil.copytree(finished, tmp_path / "edited"))
+    text = (out / "recipe.toml").read_text()
+    (out / "recipe.toml").write_text(
+        text.replace("jitter = 0.8", "jitter = 0.25").replace("every = 1\n", "every = 2\n")
+    )
+    with pytest.raises(
+        UserError, match=r"^can't change when a run goes on: views.jitter \(it was 0.8, now 0.25\); only "
+    ):
+        run(out, resume=out)
+
+
+def test_a_checkpoint_from_before_recipes_were_kept_goes_on_and_says_so(finished: Path, tmp_path: Path) -> None:
+    out, said = Path(shutil.copytree(finished, tmp_path / "old")), io.StringIO()
+    path = newest_checkpoint(out / "checkpoints")
+    state = load_checkpoint(path)
+    assert state.pop("recipe")["views.jitter"] == 0.8
+    save_checkpoint(path.parent, state["step"], state)
+    run(out, resume=out, said=said)
+    assert "does not say which recipe the run began with: recipe.toml is believed" in said.getvalue()
+
+
+def test_a_runs_artifact_means_the_run_and_is_never_trained_into(finished: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(finished, tmp_path / "run"))
+    before = {path.name: path.read_bytes() for path in (out / "artifact").glob("*.safetensors")}
+    assert run(out, resume=out / "artifact").folder == out
+    assert {path.name: path.read_bytes() for path in (out / "artifact").glob("*.safetensors")} == before
+    assert not (out / "artifact" / "checkpoints").exists()
+    alone = Path(shutil.copytree(out / "artifact", tmp_path / "published"))
+    with pytest.raises(UserError, match="published is a published model, not a run; train from it with init="):
+        run(out, resume=alone)
+    with pytest.raises(UserError, match="published is a published model, not a run"):
+        train("tiny64_ladder_dense", [*SMALL, f"out={alone}"], resume="auto", console=Console(file=io.StringIO()))
+
+
 def test_a_folder_that_exists_is_not_overwritten(finished: Path) -> None:
     before = sorted(finished.iterdir())
     with pytest.raises(UserError, match=r"out=.* exists; name another folder, or go on with its run"):

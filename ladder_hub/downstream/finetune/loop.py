@@ -205,6 +205,7 @@ class FinetuneLoop:
                 "bad": [list(pair) for pair in self.bad],
                 "facts": dict(self.task.facts),
                 "processes": self.world.size,
+                "recipe": self.state.keys.dotted(),
             }
             save_checkpoint(self.folder / "checkpoints", self.state.step, {**self.state.state_dict(), **extra})
 

@@ -7,7 +7,7 @@ itself writes. The same steps on the same machine give the same bits, in one go 
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
@@ -26,7 +26,7 @@ from ladder_hub.runtime.distributed import World, open_world
 from ladder_hub.runtime.folder import new_folder
 from ladder_hub.runtime.lock import sole_user
 from ladder_hub.runtime.log import NoLog, RunLog
-from ladder_hub.runtime.resume import Asked, asked_for, last_state
+from ladder_hub.runtime.resume import Asked, asked_for, check_began_so, last_state
 from ladder_hub.runtime.signals import StopSignals
 from ladder_hub.weights import write_whole
 
@@ -91,14 +91,21 @@ def finetune(
             world.agreed(lambda: _raise(failure))
         assert asked is not None
         console = (console or Console(file=sys.stderr)) if world.is_first else Console(quiet=True)
-        return _Start(asked, build, world, console, again).run()
+        return _Start(asked, build, world, console, again, safe).run()
 
 
 class _Start(Generic[Keys]):
     def __init__(
-        self, asked: Asked[Keys], build: Callable[[Keys, World, Say], Task], world: World, console: Console, again: str
+        self,
+        asked: Asked[Keys],
+        build: Callable[[Keys, World, Say], Task],
+        world: World,
+        console: Console,
+        again: str,
+        safe: Sequence[str],
     ) -> None:
-        self.asked, self.build, self.world, self.console, self.again = asked, build, world, console, again
+        self.asked, self.build, self.world, self.console = asked, build, world, console
+        self.again, self.safe = again, safe
 
     def run(self) -> Finetuned[Keys] | None:
         world = self.world
@@ -106,7 +113,7 @@ class _Start(Generic[Keys]):
         task = world.agreed(lambda: self.build(keys, world, self._say))
         with contextlib.ExitStack() as held:
             path = world.from_first(world.agreed(lambda: self._last_state(held)))
-            saved = world.agreed(lambda: _read_state(path, task.facts) if path else None)
+            saved = world.agreed(lambda: self._read_state(path, task, keys) if path else None)
             state = world.agreed(lambda: FinetuneState(task, keys, world))
             if saved:
                 state.load_state_dict(saved)
@@ -142,6 +149,17 @@ class _Start(Generic[Keys]):
         held.enter_context(sole_user(self.asked.folder))
         return last_state(self.asked.folder, self._say)
 
+    def _read_state(self, path: Path, task: Task, keys: Keys) -> dict[str, Any]:
+        if not path.is_file():
+            raise CheckpointError(f"{path} is not seen here: a run on several machines needs a folder that all share")
+        state = load_checkpoint(path)
+        check_began_so(state, keys, self.safe, self._say)
+        for key, value in task.facts.items():
+            if state["facts"].get(key) != value:
+                was = str(state["facts"].get(key))
+                raise CheckpointError(f"{key} is not what the run began with: it is {value[:60]}, then {was[:60]}")
+        return state
+
     def _folder(self, keys: Keys, held: contextlib.ExitStack) -> Path:
         """The run's folder with its recipe in it: of the run that goes on, or a new one."""
         if not self.world.is_first:
@@ -162,17 +180,6 @@ class _Start(Generic[Keys]):
 
 def _raise(failure: UserError) -> NoReturn:
     raise failure
-
-
-def _read_state(path: Path, facts: Mapping[str, str]) -> dict[str, Any]:
-    if not path.is_file():
-        raise CheckpointError(f"{path} is not seen here: a run on several machines needs a folder that all share")
-    state = load_checkpoint(path)
-    for key, value in facts.items():
-        if state["facts"].get(key) != value:
-            was = str(state["facts"].get(key))
-            raise CheckpointError(f"{key} is not what the run began with: it is {value[:60]}, then {was[:60]}")
-    return state
 
 
 def _headline(state: FinetuneState, folder: Path) -> str:
