@@ -102,8 +102,9 @@ def _run_of(folder: Path) -> Path:
     """The run itself where its artifact was named: nothing is ever trained into a published folder."""
     if not (folder / "config.json").is_file() or (folder / "checkpoints").is_dir():
         return folder
-    if (folder.parent / "recipe.toml").is_file() and (folder.parent / "checkpoints").is_dir():
-        return folder.parent
+    run = folder.resolve().parent  # of `.` too
+    if (run / "recipe.toml").is_file() and (run / "checkpoints").is_dir():
+        return run
     raise CheckpointError(
         f"{folder} is a published model, not a run; train from it with init={folder} and another out="
     )

@@ -191,6 +191,16 @@ def test_what_decides_the_numbers_cannot_change_under_way(tmp_path: Path) -> Non
     assert run(tmp_path / "run", "lr=0.1", resume="auto").recipe.lr == 0.1  # this verb calls it safe
 
 
+def test_an_edited_recipe_is_not_the_one_that_the_run_began_with(tmp_path: Path) -> None:
+    run(tmp_path)
+    recipe = tmp_path / "recipe.toml"
+    began = recipe.read_text()
+    assert "\nseed = 0\n" in began
+    recipe.write_text(began.replace("\nseed = 0\n", "\nseed = 3\n"))
+    with pytest.raises(UserError, match=r"^can't change when a run goes on: seed \(it was 0, now 3\); only "):
+        run(tmp_path, resume=str(tmp_path))
+
+
 def test_a_folder_with_something_in_it_is_not_taken(tmp_path: Path) -> None:
     run(tmp_path / "run")
     with pytest.raises(UserError, match=r"exists; .* go on with its run: ladder-hub eval toy MODEL resume="):

@@ -239,10 +239,13 @@ def test_a_checkpoint_from_before_recipes_were_kept_goes_on_and_says_so(finished
     assert "does not say which recipe the run began with: recipe.toml is believed" in said.getvalue()
 
 
-def test_a_runs_artifact_means_the_run_and_is_never_trained_into(finished: Path, tmp_path: Path) -> None:
+def test_a_runs_artifact_means_the_run_and_is_never_trained_into(finished: Path, tmp_path: Path, monkeypatch) -> None:
     out = Path(shutil.copytree(finished, tmp_path / "run"))
     before = {path.name: path.read_bytes() for path in (out / "artifact").glob("*.safetensors")}
     assert run(out, resume=out / "artifact").folder == out
+    with monkeypatch.context() as inside:
+        inside.chdir(out / "artifact")
+        assert run(out, resume=Path()).folder == out
     assert {path.name: path.read_bytes() for path in (out / "artifact").glob("*.safetensors")} == before
     assert not (out / "artifact" / "checkpoints").exists()
     alone = Path(shutil.copytree(out / "artifact", tmp_path / "published"))
