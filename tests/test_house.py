@@ -37,7 +37,7 @@ ROOMS: dict[str, set[str]] = {
     "device": {"errors"},
     "runtime": {"device", "documents", "errors", "weights"},
     "siamese": {"backbone"},
-    "data": {"errors"},
+    "data": {"documents", "errors"},
     "recipe_files": {"_shipped", "documents", "errors", "settings"},
     "recipe": {"documents", "recipe_files", "settings", "siamese"},
     # publishing

@@ -41,6 +41,12 @@ class FolderSource:
         """Path relative to the folder."""
         return self._paths[index]
 
+    @property
+    def unlabelled(self) -> str:
+        """The first image that lies beside the folders of the others."""
+        lone = [path for path in self._paths if "/" not in path and os.sep not in path]
+        return lone[0] if 0 < len(lone) < len(self) else ""
+
     def picture(self, index: int) -> Picture:
         """The image, perhaps not decoded yet. Raises BadImage."""
         data = self.content(index)

@@ -32,7 +32,10 @@ class HubSource:
         self._place = f"{dataset.name}/{dataset.split}"
         self._roots = dataset.readable_roots()
         label = label_column(dataset.address, rows.features)
-        self.labels = None if label is None else _class_numbers(rows, label)
+        numbers = None if label is None else _class_numbers(rows, label)
+        self.labels = None if numbers is None or (numbers < 0).any() else numbers
+        without = np.flatnonzero(numbers < 0) if numbers is not None else np.empty(0, np.int64)
+        self.unlabelled = f"{self._place}:{without[0]}" if 0 < len(without) < len(rows) else ""
         names = None if label is None else getattr(rows.features[label], "names", None)
         self.class_names: list[str] | None = list(names) if names and self.labels is not None else None
         classes = None if self.labels is None else len(self.class_names or np.unique(self.labels))
@@ -96,7 +99,7 @@ class HubSource:
         return dict(self._fingerprint)
 
 
-def _class_numbers(rows: Any, column: str) -> np.ndarray | None:
+def _class_numbers(rows: Any, column: str) -> np.ndarray:
+    """int64 (N,), below 0 where a row has none."""
     numbers = rows.select_columns([column]).with_format("arrow")[:].column(column)
-    labels = numbers.fill_null(-1).to_numpy().astype(np.int64)
-    return None if (labels < 0).any() else labels
+    return numbers.fill_null(-1).to_numpy().astype(np.int64)

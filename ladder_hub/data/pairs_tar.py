@@ -127,6 +127,8 @@ def _keys(shard: Path) -> Iterator[Found]:
                 key, ending = base_plus_ext(member.name)
                 if key is None:
                     continue
+                if "." in ending and ending.lower() != _MASK:  # a frame or a date: `cam0.0001.jpg` and its mask
+                    key, ending = f"{key}.{ending.rpartition('.')[0]}", ending.rpartition(".")[2]
                 if key != current:
                     yield found
                     current, found = key, {}

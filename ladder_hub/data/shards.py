@@ -37,6 +37,7 @@ class ShardSource:
             raise DataError(f"no image in {spec}: its {len(shards)} shard(s) hold other files only")
         labels = self._index.label
         self.labels: np.ndarray | None = None if (labels < 0).any() else labels
+        self.left_out = (self._index.left_out, self._index.left_out_name)
 
     def __len__(self) -> int:
         return len(self._index.members)
@@ -45,6 +46,12 @@ class ShardSource:
         """`train-000001.tar:n0123_4.jpg`."""
         shard = self._shards[self._index.shard[index]]
         return f"{Path(shard).name}:{self._index.members[index]}"
+
+    @property
+    def unlabelled(self) -> str:
+        """The first image without a label where others have one."""
+        without = np.flatnonzero(self._index.label < 0)
+        return self.key(int(without[0])) if 0 < len(without) < len(self) else ""
 
     def picture(self, index: int) -> Picture:
         """The image, perhaps not decoded yet. Raises BadImage."""

@@ -1,6 +1,7 @@
 """`data.train=` and `data.val=`: from what the user typed to a source of images."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from ladder_hub.data.shapes import ShapesSource
 from ladder_hub.data.shards import ShardSource, expand_shards
 from ladder_hub.data.stream import StreamSource
 from ladder_hub.data.tar_stream import TarShard
+from ladder_hub.documents import plain
 
 __all__ = [
     "BadImage",
@@ -58,7 +60,8 @@ def open_source(spec: str, *, split: Split, progress: Progress = no_progress) ->
     try:
         path = expanded(spec)
         if path.is_dir():
-            return FolderSource(path, spec=spec, progress=progress)
+            part = _part_of(path, spec, split)
+            return FolderSource(path / part, spec=f"{spec.rstrip('/')}/{part}" if part else spec, progress=progress)
         return _open_shards(spec, path, split, progress)
     except OSError as error:  # a path too long, or through a folder that may not be entered
         raise DataError(f"can't read data.{split}={spec}: {error.strerror}") from None
@@ -104,6 +107,15 @@ def open_stream(spec: str, *, samples: int, buffer: int, patience: float) -> Str
     return source
 
 
+def told_left_out(source: object) -> str:
+    """In one line: pictures of a source that are not taken, where there are any."""
+    count, first = getattr(source, "left_out", (0, ""))
+    more = ", ..." if count > 1 else ""
+    return (
+        f"{count} other pictures are left out, each beside the image of its key: {plain(first)}{more}" if count else ""
+    )
+
+
 def check_same_classes(train: Source, val: Source) -> None:
     """Refuse two sources whose classes differ as far as is known: their labels would mean different things.
 
@@ -136,6 +148,37 @@ def _check_label_numbers(train: Source, val: Source) -> None:
 def _classes_known(source: Source) -> int:
     assert source.labels is not None
     return 1 + int(source.labels.max()) if source.class_names is None else len(source.class_names)
+
+
+_PARTS: dict[Split, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev", "test", "testing"),
+}
+
+
+def _part_of(root: Path, spec: str, split: Split) -> str:
+    """Which folder of a whole set is meant: one that holds nothing but `train`, `val` and their like; else none.
+
+    Raises:
+        DataError: it is a whole set, without the part that is wanted.
+    """
+    with os.scandir(root) as entries:
+        seen = [entry for entry in entries if not entry.name.startswith(".")]
+        folders = sorted(entry.name for entry in seen if os.path.isdir(entry.path))  # noqa: PTH112 - False for a loop of links
+    known = {name for names in _PARTS.values() for name in names}
+    if not folders or not {name.lower() for name in folders} <= known or _holds_images(seen):
+        return ""
+    for wanted in _PARTS[split]:
+        for folder in folders:
+            if folder.lower() == wanted:
+                return folder
+    there = " and ".join(folders)
+    raise DataError(f"data.{split}={spec} holds {there}, none of them for {split}; name the one you mean")
+
+
+def _holds_images(entries: list["os.DirEntry[str]"]) -> bool:
+    endings = image_endings()
+    return any(os.path.splitext(entry.name)[1].lower() in endings for entry in entries)  # noqa: PTH122 - names only
 
 
 def _open_shards(spec: str, path: Path, split: Split, progress: Progress) -> Source:

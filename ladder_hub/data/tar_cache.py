@@ -15,7 +15,7 @@ from ladder_hub.data.cache import load_arrays, save_arrays, whole_names
 from ladder_hub.data.image_source import Progress, no_progress
 from ladder_hub.data.tar_index import HIGHEST_CLASS, TarIndex, build_index
 
-_FORMAT = "ladder-hub tar index 3"
+_FORMAT = "ladder-hub tar index 4"
 
 
 def read_index(shards: list[Path], *, progress: Progress = no_progress) -> TarIndex:
@@ -50,8 +50,9 @@ def _load(name: str, shards: list[Path]) -> TarIndex | None:
             return None
         shard, offset, size, label = (arrays[column] for column in ("shard", "offset", "size", "label"))
         members = whole_names(arrays["joined"], arrays["ends"])
-        index = TarIndex(shard, offset, size, label, members, str(arrays["digest"]))
-    except (KeyError, ValueError):
+        left_out, name = arrays["left_out"], str(arrays["left_out_name"])
+        index = TarIndex(shard, offset, size, label, members, str(arrays["digest"]), int(left_out), name)
+    except (KeyError, ValueError, TypeError):
         return None
     return index if _is_sound(index, shards) else None
 
@@ -62,6 +63,8 @@ def _is_sound(index: TarIndex, shards: list[Path]) -> bool:
     if not all(column.dtype == kind and column.shape == (len(index.members),) for column, kind in kinds):
         return False
     # Names of the index have no control character, and its digest is one.
+    if not index.left_out_name.isprintable() or index.left_out < 0:
+        return False
     if (index.members.joined < ord(" ")).any() or not re.fullmatch(r"[0-9a-f]{64}", index.digest):
         return False
     if ((index.shard < 0) | (index.shard >= len(shards)) | (index.label < -1) | (index.label > HIGHEST_CLASS)).any():
@@ -75,4 +78,5 @@ def _is_sound(index: TarIndex, shards: list[Path]) -> bool:
 def _save(index: TarIndex, name: str) -> None:
     columns = {"shard": index.shard, "offset": index.offset, "size": index.size, "label": index.label}
     members = {"joined": index.members.joined, "ends": index.members.ends}
-    save_arrays(name, columns | members | {"digest": np.array(index.digest)})
+    left_out = {"left_out": np.array(index.left_out), "left_out_name": np.array(index.left_out_name)}
+    save_arrays(name, columns | members | left_out | {"digest": np.array(index.digest)})

@@ -4,7 +4,7 @@ import hashlib
 import os
 import tarfile
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +40,10 @@ class TarIndex:
     label: np.ndarray
     members: Names
     digest: str
+    left_out: int = 0
+    """Pictures that are not among them: beside the image of their key."""
+    left_out_name: str = ""
+    """The first of those."""
 
 
 @dataclass
@@ -49,13 +53,20 @@ class _Columns:
     offset: "array[int]" = field(default_factory=lambda: array("q"))
     size: "array[int]" = field(default_factory=lambda: array("q"))
     label: "array[int]" = field(default_factory=lambda: array("q"))
+    left_out: int = 0
+    left_out_name: str = ""
+
+    def leave_out(self, member: tarfile.TarInfo) -> None:
+        """Count a picture that is not taken."""
+        self.left_out_name = self.left_out_name or member.name
+        self.left_out += 1
 
     def names(self, shards: list[Path], progress: Progress) -> Iterator[str]:
         """The names of all images; their numbers are noted on the way."""
         done, total = 0, sum(shard.stat().st_size for shard in shards)
         progress(0, total // _MB, _WHAT)
         for number, shard in enumerate(shards):
-            for image, label in _images(shard):
+            for image, label in _images(shard, self.leave_out):
                 self.shard.append(number)
                 self.offset.append(image.offset_data)
                 self.size.append(image.size)
@@ -80,7 +91,7 @@ def build_index(shards: list[Path], *, progress: Progress = no_progress) -> TarI
         np.frombuffer(column, dtype=np.int64) for column in (columns.offset, columns.size, columns.label)
     )
     digest = _digest([shard.name for shard in shards], shard, size, label, members)
-    return TarIndex(shard, offset, size, label, members, digest)
+    return TarIndex(shard, offset, size, label, members, digest, columns.left_out, columns.left_out_name)
 
 
 def _digest(shards: list[str], shard: np.ndarray, size: np.ndarray, label: np.ndarray, members: Names) -> str:
@@ -92,7 +103,7 @@ def _digest(shards: list[str], shard: np.ndarray, size: np.ndarray, label: np.nd
     return digest.hexdigest()
 
 
-def _images(shard: Path) -> Iterator[tuple[tarfile.TarInfo, int]]:
+def _images(shard: Path, leave_out: Callable[[tarfile.TarInfo], None]) -> Iterator[tuple[tarfile.TarInfo, int]]:
     _check_regular(shard)
     try:
         with shard.open("rb") as file:
@@ -101,7 +112,8 @@ def _images(shard: Path) -> Iterator[tuple[tarfile.TarInfo, int]]:
             def note(sample: Sample, member: tarfile.TarInfo) -> None:
                 sample.label = _class_number(reader.content(member, 32), member, shard)
 
-            for sample in samples(members(reader, room=shard.stat().st_size), on_class=note):
+            inside = members(reader, room=shard.stat().st_size)
+            for sample in samples(inside, on_class=note, on_left_out=leave_out):
                 assert sample.image is not None
                 yield sample.image, sample.label
     except OSError as error:

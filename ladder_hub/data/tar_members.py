@@ -135,14 +135,22 @@ class Sample:
     image: tarfile.TarInfo | None = None
     label: int = -1
     data: bytes = b""
-    plain: bool = False
+    ending: str = ""
+
+    @property
+    def plain(self) -> bool:
+        """Whether its image is called by the key alone: `a.jpg`, not `a.depth.png`."""
+        return self.image is not None and "." not in self.ending
+
+    def is_full(self, ending: str) -> bool:
+        """Whether a picture of this key is one of its own: a name again, or a frame after a frame (`cam0.0002.jpg`)."""
+        return self.image is not None and (ending == self.ending or ("." in ending and not self.plain))
 
     def offered(self, member: tarfile.TarInfo, ending: str) -> bool:
         """Take a member as the image unless a better one is there: `a.jpg` is it even where `a.depth.png` is before."""
-        plain = "." not in ending
-        if self.image is not None and (self.plain or not plain):
+        if self.image is not None and (self.plain or "." in ending):
             return False
-        self.image, self.plain = member, plain
+        self.image, self.ending = member, ending
         return True
 
 
@@ -151,23 +159,34 @@ def samples(
     *,
     on_image: Callable[[Sample, tarfile.TarInfo], None] = lambda *_: None,
     on_class: Callable[[Sample, tarfile.TarInfo], None] = lambda *_: None,
+    on_left_out: Callable[[tarfile.TarInfo], None] = lambda _: None,
 ) -> Iterator[Sample]:
-    """The samples that have an image; what else a reader wants of a member it takes as it passes by."""
+    """The samples that have an image; what else a reader wants of a member it takes as it passes by.
+
+    A key is a name up to its first dot, as WebDataset has it, and a sample its neighbours of one key. Its image is the
+    member that is called by the key alone; other pictures beside that one are left out, and told. Where there is none,
+    every picture is a sample of its own: so are frames and dates, `cam0.0001.jpg`.
+    """
     endings = image_endings()
     sample = Sample()
     for member in members:
         key, ending = base_plus_ext(member.name)
         if key is None:
             continue
-        if key != sample.key:
+        ending = ending.lower()
+        is_picture = f".{ending.rpartition('.')[2]}" in endings
+        if key != sample.key or (is_picture and sample.is_full(ending)):
             if sample.image is not None:
                 yield sample
             sample = Sample(key)
-        ending = ending.lower()
         if ending == "cls":
             on_class(sample, member)
-        elif f".{ending.rpartition('.')[2]}" in endings and sample.offered(member, ending):
-            on_image(sample, member)
+        elif is_picture:
+            before = sample.image
+            if sample.offered(member, ending):
+                on_image(sample, member)
+            if left_out := before if sample.image is member else member:
+                on_left_out(left_out)
     if sample.image is not None:
         yield sample
 

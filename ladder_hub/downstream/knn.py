@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ladder_hub.data.sources import Source, check_same_classes
+from ladder_hub.documents import plain
 from ladder_hub.downstream.features import Extractor
 from ladder_hub.downstream.metrics import Facts, entry, tops, wilson
 from ladder_hub.errors import UserError
@@ -145,9 +146,9 @@ def check_labels(train: Source, val: Source) -> int:
     classes = 0
     for key, source in (("data.train", train), ("data.val", val)):
         if source.labels is None:
-            raise UserError(
-                f"{key}={source.spec} has no labels: they are one folder a class, or .cls members in the shards"
-            )
+            odd = getattr(source, "unlabelled", "")
+            told = f"is without labels because {plain(odd)} has none" if odd else "has no labels"
+            raise UserError(f"{key}={source.spec} {told}: they are one folder a class, or .cls members in the shards")
         classes = max(classes, 1 + int(source.labels.max()))
     check_same_classes(train, val)
     return classes

@@ -14,7 +14,7 @@ from ladder_hub.data.image_source import BadImage, Progress, no_progress
 from ladder_hub.data.loader import Batch, TwoViews
 from ladder_hub.data.photometric import Policy, augment, normalise, normalise_
 from ladder_hub.data.preview import PREVIEWED, contact_sheet
-from ladder_hub.data.sources import Source, StreamSource, is_stream, open_source, open_stream
+from ladder_hub.data.sources import Source, StreamSource, is_stream, open_source, open_stream, told_left_out
 from ladder_hub.data.stream_views import StreamedViews
 from ladder_hub.data.views import ViewCutter, Views
 from ladder_hub.downstream.knn import check_labels
@@ -50,6 +50,8 @@ def open_inputs(recipe: Recipe, *, say: Callable[[str], None] = lambda _: None) 
     progress = _Spoken(say)
     train = _open_train(recipe, progress)
     steps_an_epoch(recipe, len(train))
+    if not recipe.data.val and (left_out := told_left_out(train)):  # else a look at both sets says so
+        say(f"data.train: {left_out}")
     val = open_source(recipe.data.val, split="val", progress=progress) if recipe.data.val else None
     if val is not None:
         if isinstance(train, StreamSource):

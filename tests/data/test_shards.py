@@ -16,7 +16,10 @@ from webdataset.shardlists import expand_urls
 
 from ladder_hub.data import tar_cache, tar_index
 from ladder_hub.data.decode import decode
-from ladder_hub.data.sources import BadImage, DataError, open_source
+from ladder_hub.data.sources import BadImage, DataError, open_source, told_left_out
+from ladder_hub.data.tar_stream import TarShard
+from ladder_hub.downstream.knn import check_labels
+from ladder_hub.errors import UserError
 
 
 @pytest.fixture
@@ -353,3 +356,36 @@ def test_a_packed_index_is_not_unpacked(pattern, monkeypatch, tmp_path):
     monkeypatch.setattr(tar_cache, "build_index", lambda *args, **kwargs: built.append(1) or build(*args, **kwargs))
     assert len(open_source(pattern, split="train")) == 12
     assert built == [1]
+
+
+@pytest.mark.parametrize(
+    ("names", "taken", "left_out"),
+    [
+        (["cam0.0001.jpg", "cam0.0002.jpg", "cam1.0001.jpg"], [0, 1, 2], 0),
+        (["2024.01.02.jpg", "2024.01.03.jpg", "john.doe.jpg", "john.smith.png"], [0, 1, 2, 3], 0),
+        (["a.jpg", "a.jpg", "b.JPG", "b.jpg"], [0, 1, 2, 3], 0),
+        (["a.jpg", "a.cls", "b.jpg", "b.cls"], [0, 2], 0),
+        (["a.depth.png", "a.jpg", "b.jpg", "b.seg.png", "b.png"], [1, 2], 3),
+    ],
+)
+def test_no_picture_of_a_shard_vanishes(tmp_path, names, taken, left_out):
+    """Every picture is an image, or counted and named; at random places as from front to end."""
+    members = [(name, b"3" if name.endswith(".cls") else jpeg(i)) for i, name in enumerate(names)]
+    path = write_tar(tmp_path / "s.tar", members)
+    for _ in range(2):  # read, and from the cache
+        source = open_source(str(path), split="train")
+        assert [source.key(i) for i in range(len(source))] == [f"s.tar:{names[i]}" for i in taken]
+        assert all(source.content(place) == members[i][1] for place, i in enumerate(taken))
+        assert source.left_out[0] == left_out
+        pictures = [name for name in names if not name.endswith(".cls")]
+        assert len(source) + left_out == len(pictures)
+        assert told_left_out(source).startswith(f"{left_out} other pictures" if left_out else "")
+    assert [stored.key for stored in TarShard(path.as_uri()).read()] == [f"s.tar:{names[i]}" for i in taken]
+
+
+def test_which_image_lacks_a_label_is_known(tmp_path):
+    path = write_tar(tmp_path / "s.tar", [("a.jpg", jpeg(0)), ("a.cls", b"0"), ("b.jpg", jpeg(1))])
+    source = open_source(str(path), split="train")
+    assert (source.labels, source.unlabelled) == (None, "s.tar:b.jpg")
+    with pytest.raises(UserError, match="is without labels because s.tar:b.jpg has none"):
+        check_labels(source, source)

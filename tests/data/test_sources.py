@@ -137,3 +137,47 @@ def test_classes_of_shards_are_compared_by_number(tmp_path):
 def test_shards_without_labels_are_not_compared(tmp_path):
     plain = open_source(str(write_tar(tmp_path / "p.tar", [("a.jpg", jpeg(0))])), split="val")
     check_same_classes(shards_with(tmp_path / "t.tar", 0), plain)
+
+
+def whole_set(root, *parts):
+    for part in parts:
+        for label in ("cat", "dog"):
+            (root / part / label).mkdir(parents=True)
+            (root / part / label / f"{part}.jpg").write_bytes(jpeg(len(part)))
+    return str(root)
+
+
+@pytest.mark.parametrize(
+    ("parts", "train", "val"),
+    [
+        (("train", "val"), "train", "val"),
+        (("test", "train", "valid"), "train", "valid"),
+        (("Train", "TEST"), "Train", "TEST"),
+    ],
+)
+def test_the_root_of_a_whole_set_is_no_set_of_classes(tmp_path, parts, train, val):
+    root = whole_set(tmp_path, *parts)
+    (tmp_path / "README.txt").write_text("not an image")
+    for split, part in (("train", train), ("val", val)):
+        source = open_source(root, split=split)
+        assert source.spec == f"{root}/{part}"
+        assert source.class_names == ["cat", "dog"]
+        assert [source.key(i) for i in range(len(source))] == [f"cat/{part}.jpg", f"dog/{part}.jpg"]
+
+
+def test_a_root_without_the_part_that_is_wanted_is_refused(tmp_path):
+    root = whole_set(tmp_path, "test", "val")
+    with pytest.raises(DataError, match="holds test and val, none of them for train; name the one you mean$"):
+        open_source(root, split="train")
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    root = whole_set(tmp_path, "train", "bus")
+    assert open_source(root, split="train").class_names == ["bus", "train"]
+
+
+def test_a_file_beside_the_classes_is_named(tmp_path):
+    root = whole_set(tmp_path, "a", "b")
+    (tmp_path / "contact_sheet.jpg").write_bytes(jpeg(1))
+    source = open_source(root, split="train")
+    assert (source.labels, source.unlabelled) == (None, "contact_sheet.jpg")
