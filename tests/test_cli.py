@@ -76,7 +76,7 @@ def run_folder(tmp_path_factory) -> Path:
 def test_info_of_a_run(run_folder: Path, capsys) -> None:
     assert call("info", str(run_folder)) == 0
     text = capsys.readouterr().out
-    for part in ("test_resnet", "byol", "res5.global x 1", "sha256", "knn:k20-t0.07", "shapes (16 images", "channels"):
+    for part in ("test_resnet", "byol", "res5.global x 1", "sha256", "knn:k16-t0.07", "shapes (16 images", "channels"):
         assert part in text
     assert call("info", str(run_folder), "--json") == 0
     facts = json.loads(capsys.readouterr().out)

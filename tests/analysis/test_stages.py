@@ -14,6 +14,7 @@ from ladder_hub.downstream.evaluation import eval_knn
 from ladder_hub.errors import UserError
 
 QUIET = Console(quiet=True)
+KNN = "knn:k20-t0.07, changed: image_size=32 crop_pct=1"
 STAGES = ["res2", "res3", "res4", "res5"]
 KEYS = ["data.train=shapes:60", "data.val=shapes:30", "data.workers=0", "device=cpu", "image_size=32", "crop_pct=1.0"]
 MODELS = ["random:test_resnet", "random:test_convnext"]
@@ -26,14 +27,16 @@ def cache(tmp_path: Path, monkeypatch) -> None:
 
 def test_knn_is_that_of_eval_knn() -> None:
     result = analyse_stages(MODELS, KEYS, console=QUIET)
-    assert result.protocol == "knn:k20-t0.07"
+    assert result.protocol == KNN
     for model, found in zip(MODELS, result.models, strict=True):
         entries = eval_knn(model, [*KEYS, "k=20", "stage=all"], console=QUIET)
         top1 = {entry["stage"]: entry["value"] for entry in entries if entry["metric"] == "top1"}
         assert {stage: figure.value for stage, figure in found.figures.items()} == top1
         assert all(low <= figure.value <= high for figure in found.figures.values() for low, high in [figure.ci95])
     assert result.chance == pytest.approx(1 / 10)
-    assert analyse_stages(MODELS[:1], [*KEYS, "k=[3,20]", "stage=res2"], console=QUIET).protocol == "knn:k3-t0.07"
+    assert analyse_stages(MODELS[:1], [*KEYS, "k=[3,20]", "stage=res2"], console=QUIET).protocol == KNN.replace(
+        "k20", "k3"
+    )
 
 
 def test_linear_goes_on_where_its_runs_stand(tmp_path: Path, monkeypatch) -> None:
@@ -83,7 +86,7 @@ def test_the_command(tmp_path: Path, capsys) -> None:
     with pytest.raises(SystemExit, match="0"):
         cli.main(["analyse", "stages", *MODELS, *KEYS, f"out={tmp_path / 's.png'}"])
     assert "paper: ladder_byol" in capsys.readouterr().out
-    assert json.loads((tmp_path / "s.json").read_text())["protocol"] == "knn:k20-t0.07"
+    assert json.loads((tmp_path / "s.json").read_text())["protocol"] == KNN
     assert (tmp_path / "s.svg").stat().st_size > 0
 
 

@@ -98,7 +98,7 @@ def run(folder: Path, *overrides: str, resume: str | None = None, **task: Any) -
         read,
         lambda keys, world, say: Toy(keys, **task),
         str(recipe),
-        [f"out={folder}", *overrides],
+        [f"out={folder}", "precision=float32", *overrides],  # auto is the machine's choice
         resume=resume,
         safe=(*SAFE_ON_RESUME, "lr"),
         again="ladder-hub eval toy MODEL",

@@ -243,7 +243,7 @@ def test_images_of_val_that_are_in_train_stand_beside_the_figure(two_folders, tm
     said = Console(record=True, width=300, file=io.StringIO())
     keys = [f"data.train={train}", f"data.val={val}", "data.workers=0", "device=cpu", *SIZE]
     found = eval_knn("random:test_resnet", [*keys, "k=1"], console=said)
-    assert [entry["overlap"] for entry in found] == [3, 3]
+    assert [entry["overlap"] for entry in found] == [3]  # of so few classes there is no top-5
     assert "overlap: 3 of the 8 images of data.val are in data.train too, byte for byte" in said.export_text()
     show_metrics(found)
     assert "8 (3 in train)" in capsys.readouterr().out

@@ -76,7 +76,7 @@ def test_a_run_leaves_figures_results_and_pictures(data: Path, tmp_path: Path) -
     assert [entry["metric"] for entry in done.metrics] == ["miou", "pixel_accuracy"]
     assert miou["protocol"].startswith("seg:fcn-d8-voc-small, changed: ")
     assert "steps=6" in miou["protocol"]
-    assert "classes" not in miou["protocol"]
+    assert "data.classes=3" in miou["protocol"]  # voc-small stands for 21
     assert miou["n"] == accuracy["n"] == 5
     assert 0 <= miou["ci95"][0] <= miou["value"] <= miou["ci95"][1] <= 1
     assert (miou["data"]["train"]["count"], miou["data"]["val"]["classes"]) == (9, 3)
