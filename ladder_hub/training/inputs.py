@@ -1,5 +1,7 @@
 """From a recipe's keys to the data room's plain arguments: sources, views, and a batch ready for the network."""
 
+import contextlib
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +17,7 @@ from ladder_hub.data.image_source import BadImage, Progress, no_progress
 from ladder_hub.data.loader import Batch, TwoViews
 from ladder_hub.data.photometric import Policy, augment, normalise, normalise_
 from ladder_hub.data.preview import PREVIEWED, contact_sheet
+from ladder_hub.data.shapes import ShapesSource
 from ladder_hub.data.sources import Source, StreamSource, is_stream, open_source, open_stream, told_left_out
 from ladder_hub.data.stream_views import StreamedViews
 from ladder_hub.data.views import ViewCutter, Views
@@ -24,6 +28,8 @@ from ladder_hub.recipe import Recipe
 from ladder_hub.runtime.distributed import World
 from ladder_hub.training.layout import Layout
 from ladder_hub.training.length import steps_an_epoch
+
+_SAMPLED = 256
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,20 @@ class Inputs:
     def fingerprint(self) -> dict[str, Any]:
         """Of the training images; hashing a long listing takes seconds, so it is done once."""
         return self.train.fingerprint()
+
+    @cached_property
+    def sample(self) -> str:
+        """SHA-256 of the bytes of up to 256 training images, evenly spaced; empty for a stream and what is drawn.
+
+        The fingerprint is of names and sizes: images that are repaired or made smaller in place are told by this.
+        """
+        if isinstance(self.train, StreamSource | ShapesSource):
+            return ""
+        digest = hashlib.sha256()
+        for index in np.linspace(0, len(self.train) - 1, min(_SAMPLED, len(self.train))).astype(np.int64).tolist():
+            with contextlib.suppress(BadImage):
+                digest.update(hashlib.sha256(self.train.content(index)).digest())
+        return digest.hexdigest()
 
 
 def open_inputs(recipe: Recipe, *, say: Callable[[str], None] = lambda _: None) -> Inputs:

@@ -215,6 +215,7 @@ class Loop:
                 "data": self.inputs.fingerprint,
                 "processes": self.world.size,
                 "recipe": self.state.recipe.dotted(),
+                "sample": self.inputs.sample,
             }
             save_checkpoint(self.folder / "checkpoints", self.state.step, {**self.state.state_dict(), **extra})
 

@@ -57,4 +57,8 @@ def read_state(path: Path, inputs: Inputs, keys: Recipe, say: Callable[[str], No
             f"data.train={inputs.train.spec} is not what the run began with: {now['count']} images "
             f"(digest {now['digest'][:12]}), then {before['count']} ({before['digest'][:12]})"
         )
+    if state.get("sample", inputs.sample) != inputs.sample:
+        raise CheckpointError(
+            f"data.train={inputs.train.spec} is not what the run began with: images of the same names were written anew"
+        )
     return state

@@ -115,6 +115,8 @@ def _train(asked: Asked, world: World, console: Console) -> Run | None:
                 say(f"it goes on with {world.size} processes instead of {saved['processes']}")
         folder = world.from_first(world.agreed(lambda: _folder(keys, asked, world, held)))
         inputs = _looked_at(inputs, keys, world, say)
+        if world.is_first:
+            _ = inputs.sample  # of the images as they are now, not as they are when the first checkpoint is written
         log = RunLog(folder, after=saved["step"] if saved else -1) if world.is_first else NoLog(folder)
         # ---- the loop ----
         with Display(console) as display, StopSignals() as stop:

@@ -310,6 +310,19 @@ def test_a_run_goes_on_only_with_the_images_it_began_with(tmp_path: Path) -> Non
         run(out, resume=out)
 
 
+def test_images_written_anew_under_their_names_are_other_images(tmp_path: Path) -> None:
+    """The listing, of names and sizes, may be the same; their bytes are not."""
+    folder = picture_folder(tmp_path / "images", good=16, bad=0)
+    out = tmp_path / "run"
+    run(out, f"data.train={folder}", "data.val=", "batch_size=8")
+    run(out, resume=out)
+    path = sorted(folder.rglob("*.png"))[3]
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(UserError, match="is not what the run began with: images of the same names were written anew"):
+        run(out, resume=out)
+
+
 def test_a_finished_run_can_be_finished_again(finished: Path) -> None:
     before = (finished / "artifact" / "metrics.json").read_text()
     log = deterministic(finished)
