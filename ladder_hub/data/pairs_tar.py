@@ -18,7 +18,7 @@ from ladder_hub.data.names import Names
 from ladder_hub.data.tar_cache import stamp
 from ladder_hub.data.tar_members import TarReader, members
 
-_FORMAT = "ladder-hub pair index 1"
+_FORMAT = "ladder-hub pair index 2"
 _MASK, _PLAIN_MASK = "mask.png", "png"
 
 Found = dict[str, tarfile.TarInfo]

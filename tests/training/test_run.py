@@ -276,7 +276,7 @@ def test_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Pa
     state["learner"]["predictors.res4_global.layers.3.weight"].fill_(float("nan"))
     keys = load_recipe(str(out / "recipe.toml"), ["epochs=3"])
     (out / "recipe.toml").write_text(keys.to_toml())
-    save_checkpoint(out / "checkpoints", 4, state)
+    save_checkpoint(out / "checkpoints", 4, {**state, "recipe": keys.dotted()})  # as if it had begun with three
     with pytest.raises(RunError) as error:
         run(out, resume=out)
     message = str(error.value)
