@@ -149,7 +149,9 @@ def _with_masks(specs: dict[str, str], data: CheckData) -> list[DataSet]:
 
 def _plain(key: str, spec: str) -> DataSet:
     if is_stream(spec):
-        source: Any = open_stream(spec, samples=_HELD, buffer=1, patience=_PATIENCE).first(_HELD)
+        notes: list[str] = []
+        source: Any = open_stream(spec, samples=_HELD, buffer=1, patience=_PATIENCE, say=notes.append).first(_HELD)
+        source.note = "".join(notes)
     else:
         source = open_source(spec, split="val" if key == "data.val" else "train")
     kind = source.fingerprint()["source"]

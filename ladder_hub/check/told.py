@@ -8,6 +8,7 @@ from ladder_hub.check.report import Report, SetReport
 from ladder_hub.data.look import NEAR
 from ladder_hub.data.pairs_look import MaskLook, told_masks
 from ladder_hub.data.pairs_mask import IGNORED
+from ladder_hub.data.sources import notes_of
 from ladder_hub.downstream.detection.look import counted_boxes, told_boxes, told_never_learned
 
 _NAMED = 3
@@ -40,6 +41,7 @@ def _set_json(found: SetReport) -> dict[str, Any]:
         "source": data.kind,
         "images": look.total,
         "looked": len(look.seen),
+        "notes": notes_of(data.images),
         "formats": look.formats(),
         "modes": look.modes(),
         "sizes": [list(size) for size in look.sizes()],
@@ -96,6 +98,7 @@ def _set_lines(found: SetReport) -> list[tuple[str, str]]:
     data, look, key = found.data, found.look, found.data.key
     some = "" if len(look.seen) == look.total else f", {len(look.seen)} of them decoded"
     lines = [(key, f"{data.spec} ({data.kind}): {look.total} images{some}")]
+    lines += [("  note", note) for note in notes_of(data.images)]
     if look.sound:
         least, middle, most = (f"{width}x{height}" for width, height in look.sizes())
         sizes = least if least == most else f"{least} to {most}, the middle one {middle}"

@@ -27,6 +27,8 @@ class FolderSource:
 
     def __init__(self, root: Path, *, spec: str, progress: Progress = no_progress) -> None:
         self.spec = spec
+        self.note = ""
+        """What people should know of how this folder was chosen."""
         self._root = str(root)
         listing = list_images(self._root, progress=progress)
         if not len(listing.paths):

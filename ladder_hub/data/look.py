@@ -18,7 +18,7 @@ from PIL import Image
 from ladder_hub.data.decode import Encoded
 from ladder_hub.data.image_source import BadImage
 from ladder_hub.data.overlap import Files, count_overlap
-from ladder_hub.data.sources import told_left_out
+from ladder_hub.data.sources import notes_of
 from ladder_hub.data.workers import BatchWorkers
 
 _BATCH = 32
@@ -117,8 +117,8 @@ def look_first(train: Files, val: Files, say: Callable[[str], None], *, workers:
     """
     for key, files in (("data.train", train), ("data.val", val)):
         say(f"{key}: {told_images(look_at_images(files, most=_FIRST))}")
-        if left_out := told_left_out(files):
-            say(f"{key}: {left_out}")
+        for note in notes_of(files):
+            say(f"{key}: {note}")
     return count_overlap(train, val, say, workers=workers)
 
 

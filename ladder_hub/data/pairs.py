@@ -108,7 +108,7 @@ class PairSource:
         values: What stands in the masks for class 0, 1, ...; empty: the classes themselves.
 
     Attributes:
-        lone: Images that were left out since they have no mask.
+        lone: Images that were left out since they have no mask of their own.
     """
 
     labels: np.ndarray | None = None
@@ -126,6 +126,11 @@ class PairSource:
         self.values = tuple(values)
         self.lone = places.lone
         self._places = places
+
+    @property
+    def note(self) -> str:
+        """What people should know of how it was read."""
+        return f"{self.lone} images have no mask of their own and are left out" if self.lone else ""
 
     def __len__(self) -> int:
         return len(self._places)

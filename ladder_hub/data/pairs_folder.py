@@ -25,7 +25,7 @@ class FilePairs:
         root: What `pairs` are relative to.
         pairs: Paths of image and mask.
         digest: SHA-256 of what was listed.
-        lone: Images without a mask, which are left out.
+        lone: Images without a mask of their own, which are left out.
     """
 
     def __init__(
@@ -78,7 +78,9 @@ def folder_pairs(root: Path, *, spec: str) -> FilePairs:
         )
     digest = hashlib.sha256(f"{images.digest} {masks.digest}".encode()).hexdigest()
     pairs = [(f"images/{wanted[stem]}", f"masks/{by_stem[stem]}") for stem in both]
-    return FilePairs("pairs in a folder", public_name(root), root, pairs, digest=digest, lone=len(wanted) - len(both))
+    return FilePairs(
+        "pairs in a folder", public_name(root), root, pairs, digest=digest, lone=len(images.paths) - len(both)
+    )
 
 
 def listed_pairs(file: Path, *, spec: str) -> FilePairs:

@@ -18,7 +18,7 @@ from ladder_hub.data.names import Names
 from ladder_hub.data.tar_cache import stamp
 from ladder_hub.data.tar_members import TarReader, members
 
-_FORMAT = "ladder-hub pair index 2"
+_FORMAT = "ladder-hub pair index 3"
 _MASK, _PLAIN_MASK = "mask.png", "png"
 
 Found = dict[str, tarfile.TarInfo]
@@ -34,7 +34,7 @@ class TarPairs:
 
     Attributes:
         digest: SHA-256 of names and sizes.
-        lone: Images without a mask, which are left out.
+        lone: Images without a mask of their own, which are left out.
 
     Raises:
         DataError: a shard is no tar, is cut short, or has a member that is refused; or there is no pair.
@@ -101,8 +101,9 @@ def _indexed(shards: list[Path]) -> dict[str, np.ndarray]:
         for found in _keys(shard):
             image, mask = _pair(found)
             if image is None or mask is None:
-                lone += image is not None
+                lone += len(found) - (mask is not None)
                 continue
+            lone += len(found) - 2  # other pictures of the key
             shard_of.append(number)
             spans.append(((image.offset_data, image.size), (mask.offset_data, mask.size)))
             names.append(image.name)
@@ -129,11 +130,12 @@ def _keys(shard: Path) -> Iterator[Found]:
                     continue
                 if "." in ending and ending.lower() != _MASK:  # a frame or a date: `cam0.0001.jpg` and its mask
                     key, ending = f"{key}.{ending.rpartition('.')[0]}", ending.rpartition(".")[2]
-                if key != current:
+                ending = ending.lower()
+                if key != current or ending in found:  # a name again is a pair of its own
                     yield found
                     current, found = key, {}
-                if f".{ending.lower().rpartition('.')[2]}" in endings:
-                    found.setdefault(ending.lower(), member)
+                if f".{ending.rpartition('.')[2]}" in endings:
+                    found[ending] = member
             yield found
     except OSError as error:
         raise DataError(f"can't read {shard}: {error.strerror}") from None

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +17,7 @@ from ladder_hub.data.image_source import BadImage, DataError, Progress, Source, 
 from ladder_hub.data.shapes import ShapesSource
 from ladder_hub.data.shards import ShardSource, expand_shards
 from ladder_hub.data.stream import StreamSource
-from ladder_hub.data.tar_stream import TarShard
+from ladder_hub.data.tar_stream import FirstLeftOut, TarShard
 from ladder_hub.documents import plain
 
 __all__ = [
@@ -60,8 +62,7 @@ def open_source(spec: str, *, split: Split, progress: Progress = no_progress) ->
     try:
         path = expanded(spec)
         if path.is_dir():
-            part = _part_of(path, spec, split)
-            return FolderSource(path / part, spec=f"{spec.rstrip('/')}/{part}" if part else spec, progress=progress)
+            return _open_folder(path, spec, split, progress)
         return _open_shards(spec, path, split, progress)
     except OSError as error:  # a path too long, or through a folder that may not be entered
         raise DataError(f"can't read data.{split}={spec}: {error.strerror}") from None
@@ -77,7 +78,9 @@ def public_spec(spec: str) -> str:
     return public(spec) if is_address(spec) else spec
 
 
-def open_stream(spec: str, *, samples: int, buffer: int, patience: float) -> StreamSource:
+def open_stream(
+    spec: str, *, samples: int, buffer: int, patience: float, say: Callable[[str], None] = lambda _: None
+) -> StreamSource:
     """Open a stream of training images; its first image is fetched, so that a wrong address is told at once.
 
     Args:
@@ -86,6 +89,7 @@ def open_stream(spec: str, *, samples: int, buffer: int, patience: float) -> Str
         samples: Images an epoch, over all processes.
         buffer: Undecoded images among which each process draws its next.
         patience: Seconds to wait for the next image.
+        say: Is told of the first picture that is left out, when it is met: of a stream nothing is known beforehand.
 
     Raises:
         DataError: no images there, or `samples` is not given.
@@ -94,7 +98,8 @@ def open_stream(spec: str, *, samples: int, buffer: int, patience: float) -> Str
     if not samples:
         raise DataError(f"data.train={told} is a stream, whose length is not known: give data.samples=1281167, say")
     if is_address(spec):
-        shards = [TarShard(address) for address in expand(spec)]
+        first_left_out = FirstLeftOut(say)
+        shards = [TarShard(address, first_left_out) for address in expand(spec)]
         listing = "".join(f"{shard.name}\n" for shard in shards)
         digest = hashlib.sha256(listing.encode()).hexdigest()
         facts = {"source": "stream", "name": name(spec), "digest": digest}
@@ -107,13 +112,14 @@ def open_stream(spec: str, *, samples: int, buffer: int, patience: float) -> Str
     return source
 
 
-def told_left_out(source: object) -> str:
-    """In one line: pictures of a source that are not taken, where there are any."""
+def notes_of(source: object) -> list[str]:
+    """What people should know of how a source was read, a line each: the part chosen, pictures that are not taken."""
+    notes = [note] if (note := getattr(source, "note", "")) else []
     count, first = getattr(source, "left_out", (0, ""))
-    more = ", ..." if count > 1 else ""
-    return (
-        f"{count} other pictures are left out, each beside the image of its key: {plain(first)}{more}" if count else ""
-    )
+    if count:
+        more = ", ..." if count > 1 else ""
+        notes.append(f"{count} other pictures are left out, each beside the image of its key: {plain(first)}{more}")
+    return notes
 
 
 def check_same_classes(train: Source, val: Source) -> None:
@@ -154,10 +160,26 @@ _PARTS: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev", "test", "testing"),
 }
+_FEW = 16
+"""Folders that a whole set has beside its parts, at most."""
 
 
-def _part_of(root: Path, spec: str, split: Split) -> str:
-    """Which folder of a whole set is meant: one that holds nothing but `train`, `val` and their like; else none.
+def _open_folder(root: Path, spec: str, split: Split, progress: Progress) -> Source:
+    """The folder, or where it is the root of a whole set, the part of it that is wanted."""
+    part, beside = _part_of(root, spec, split)
+    if not part:
+        return FolderSource(root, spec=spec, progress=progress)
+    source = FolderSource(root / part, spec=f"{spec.rstrip('/')}/{part}", progress=progress)
+    others = f"; {' and '.join(beside)} beside it are not" if beside else ""
+    source.note = f"{spec} is the root of a whole set: the images of its {part}/ are taken{others}"
+    return source
+
+
+def _part_of(root: Path, spec: str, split: Split) -> tuple[str, list[str]]:
+    """Which folder of a whole set is meant, and what lies beside it; "" where the folder is no such root.
+
+    A root has a folder for training and one for validation or test (`train2017` too); or all its folders of images
+    are called so; or it has one folder of images, and that is a root.
 
     Raises:
         DataError: it is a whole set, without the part that is wanted.
@@ -165,20 +187,44 @@ def _part_of(root: Path, spec: str, split: Split) -> str:
     with os.scandir(root) as entries:
         seen = [entry for entry in entries if not entry.name.startswith(".")]
         folders = sorted(entry.name for entry in seen if os.path.isdir(entry.path))  # noqa: PTH112 - False for a loop of links
-    known = {name for names in _PARTS.values() for name in names}
-    if not folders or not {name.lower() for name in folders} <= known or _holds_images(seen):
-        return ""
-    for wanted in _PARTS[split]:
-        for folder in folders:
-            if folder.lower() == wanted:
-                return folder
-    there = " and ".join(folders)
-    raise DataError(f"data.{split}={spec} holds {there}, none of them for {split}; name the one you mean")
+    loose = [entry.name for entry in seen if _is_image(entry.name)]
+    parts = {name: _split_of(name) for name in folders if _split_of(name)}
+    if set(parts.values()) != {"train", "val"}:
+        if loose or len(folders) > _FEW:
+            return "", []
+        holding = [name for name in folders if _holds_images(root / name)]
+        if len(holding) == 1 and not parts:
+            part, beside = _part_of(root / holding[0], f"{spec.rstrip('/')}/{holding[0]}", split)
+            return (f"{holding[0]}/{part}" if part else ""), beside
+        if not holding or not set(holding) <= set(parts):
+            return "", []
+    wanted = [name for name in folders if parts.get(name) == split]
+    if not wanted:
+        raise DataError(
+            f"data.{split}={spec} holds {' and '.join(parts)}, none of them for {split}; name the one you mean"
+        )
+    part = min(wanted, key=lambda name: _PARTS[split].index(_plain_part(name)))
+    images = [f"{len(loose)} image{'s' * (len(loose) > 1)}"] if loose else []
+    return part, [f"{name}/" for name in folders if name != part] + images
 
 
-def _holds_images(entries: list["os.DirEntry[str]"]) -> bool:
-    endings = image_endings()
-    return any(os.path.splitext(entry.name)[1].lower() in endings for entry in entries)  # noqa: PTH122 - names only
+def _plain_part(name: str) -> str:
+    """`train2017` and `Train` are `train`."""
+    return re.sub(r"[-_]?(19|20)\d\d$", "", name.lower())
+
+
+def _split_of(name: str) -> str:
+    return next((split for split, names in _PARTS.items() if _plain_part(name) in names), "")
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in image_endings()  # noqa: PTH122 - names only
+
+
+def _holds_images(folder: Path) -> bool:
+    """Whether there is an image below; the first one is enough."""
+    walk = os.walk(folder, followlinks=False)
+    return any(_is_image(name) for _, _, files in walk for name in files if not name.startswith("."))
 
 
 def _open_shards(spec: str, path: Path, split: Split, progress: Progress) -> Source:

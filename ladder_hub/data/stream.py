@@ -127,6 +127,8 @@ class HeldSource:
 
     labels: np.ndarray | None = None
     class_names: list[str] | None = None
+    note = ""
+    """What people should know of how it was read."""
 
     def __init__(self, spec: str, images: list[Stored]) -> None:
         self.spec = spec

@@ -18,7 +18,7 @@ from ladder_hub.data.loader import Batch, TwoViews
 from ladder_hub.data.photometric import Policy, augment, normalise, normalise_
 from ladder_hub.data.preview import PREVIEWED, contact_sheet
 from ladder_hub.data.shapes import ShapesSource
-from ladder_hub.data.sources import Source, StreamSource, is_stream, open_source, open_stream, told_left_out
+from ladder_hub.data.sources import Source, StreamSource, is_stream, notes_of, open_source, open_stream
 from ladder_hub.data.stream_views import StreamedViews
 from ladder_hub.data.views import ViewCutter, Views
 from ladder_hub.downstream.knn import check_labels
@@ -68,10 +68,10 @@ def open_inputs(recipe: Recipe, *, say: Callable[[str], None] = lambda _: None) 
         UserError: nothing usable there, fewer images than a batch, or a `data.val` that can't be measured.
     """
     progress = _Spoken(say)
-    train = _open_train(recipe, progress)
+    train = _open_train(recipe, progress, say)
     steps_an_epoch(recipe, len(train))
-    if not recipe.data.val and (left_out := told_left_out(train)):  # else a look at both sets says so
-        say(f"data.train: {left_out}")
+    for note in [] if recipe.data.val else notes_of(train):  # else a look at both sets says so
+        say(f"data.train: {note}")
     val = open_source(recipe.data.val, split="val", progress=progress) if recipe.data.val else None
     if val is not None:
         if isinstance(train, StreamSource):
@@ -80,10 +80,12 @@ def open_inputs(recipe: Recipe, *, say: Callable[[str], None] = lambda _: None) 
     return Inputs(train, val)
 
 
-def _open_train(recipe: Recipe, progress: Progress) -> Source | StreamSource:
+def _open_train(
+    recipe: Recipe, progress: Progress = no_progress, say: Callable[[str], None] = lambda _: None
+) -> Source | StreamSource:
     keys = recipe.data
     if is_stream(keys.train):
-        return open_stream(keys.train, samples=keys.samples, buffer=keys.buffer, patience=recipe.timeout)
+        return open_stream(keys.train, samples=keys.samples, buffer=keys.buffer, patience=recipe.timeout, say=say)
     if keys.samples:
         raise UserError(f"data.samples is for streams; how many images data.train={keys.train} has is counted")
     return open_source(keys.train, split="train", progress=progress)
@@ -122,7 +124,7 @@ def chosen_views(recipe: Recipe, source: Source, indices: Sequence[int]) -> Batc
 
 def write_preview(recipe: Recipe) -> int:
     """The contact sheet of `views.preview`: what the network would see. Returns how many images it shows."""
-    source = _open_train(recipe, no_progress)
+    source = _open_train(recipe)
     if isinstance(source, StreamSource):
         source = source.first(PREVIEWED)
     return contact_sheet(source, path=Path(recipe.views.preview), **_view_arguments(recipe))

@@ -10,7 +10,7 @@ from pictures import jpeg, write_tar
 from ladder_hub.data.addresses import CONSENT, expand, is_address, name, public, reading
 from ladder_hub.data.image_source import DataError
 from ladder_hub.data.tar_members import LostError
-from ladder_hub.data.tar_stream import TarShard
+from ladder_hub.data.tar_stream import FirstLeftOut, TarShard
 
 SECRET = "s3cr3t"
 
@@ -26,7 +26,7 @@ def allowed(monkeypatch):
 
 
 def read(address):
-    return [(image.key, image.data) for image in TarShard(address).read()]
+    return [(image.key, image.data) for image in TarShard(address, FirstLeftOut(print)).read()]
 
 
 EXPECTED = [(f"train-000000.tar:{n}.jpg", jpeg(n)) for n in range(3)]
@@ -72,7 +72,9 @@ def test_a_command_that_fails(shard, command, said) -> None:
 
 
 def test_a_command_that_is_left_early_is_ended(tmp_path) -> None:
-    images = TarShard(f"pipe:while cat {write_tar(tmp_path / 's.tar', [('a.jpg', jpeg(0))])}; do :; done").read()
+    images = TarShard(
+        f"pipe:while cat {write_tar(tmp_path / 's.tar', [('a.jpg', jpeg(0))])}; do :; done", FirstLeftOut(print)
+    ).read()
     assert next(images).data == jpeg(0)
     images.close()  # returns: the endless command was killed and waited for
 

@@ -135,6 +135,34 @@ def test_images_without_a_mask_are_left_out_and_counted(tmp_path: Path) -> None:
     assert (len(one(root)), one(root).lone) == (3, 1)
 
 
+@pytest.mark.parametrize(
+    ("names", "pairs", "lone"),
+    [
+        (["a.jpg", "a.png", "a.jpg", "a.png"], ["a.jpg", "a.jpg"], 0),
+        (["a.jpeg", "a.jpg", "a.png", "b.jpg", "b.png"], ["a.jpeg", "b.jpg"], 1),
+        (["a.jpg", "a.png", "a.mask.png"], ["a.jpg"], 1),
+        (["a.jpg", "a.jpg", "a.png"], ["a.jpg"], 1),
+    ],
+)
+def test_no_picture_of_a_shard_of_pairs_vanishes(names, pairs, lone, tmp_path: Path) -> None:
+    """A name again is a pair of its own; a second picture of a key is counted."""
+    images = {name: squares.png(squares.pair(0)[1]) for name in names}
+    images |= {name: squares.jpeg(squares.pair(0)[0]) for name in names if not name.endswith("png")}
+    path = shard(tmp_path, [(name, images[name]) for name in names])
+    for _ in range(2):  # read, and from the cache
+        source = one(path)
+        assert [source.key(i).partition(":")[2] for i in range(len(source))] == pairs
+        assert source.lone == lone
+        assert source.note == (f"{lone} images have no mask of their own and are left out" if lone else "")
+
+
+def test_two_images_of_one_name_in_a_folder_are_counted(tmp_path: Path) -> None:
+    root = squares.write_folder(tmp_path / "set", 4)
+    image = next((root / "images").iterdir())
+    image.with_suffix(".bmp").write_bytes(image.read_bytes())
+    assert (len(one(root)), one(root).lone) == (4, 1)
+
+
 def broken(mask: bytes) -> list[tuple[str, bytes]]:
     """A set whose second pair has this mask."""
     files = squares.members(3)

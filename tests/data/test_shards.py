@@ -16,8 +16,8 @@ from webdataset.shardlists import expand_urls
 
 from ladder_hub.data import tar_cache, tar_index
 from ladder_hub.data.decode import decode
-from ladder_hub.data.sources import BadImage, DataError, open_source, told_left_out
-from ladder_hub.data.tar_stream import TarShard
+from ladder_hub.data.sources import BadImage, DataError, notes_of, open_source
+from ladder_hub.data.tar_stream import FirstLeftOut, TarShard
 from ladder_hub.downstream.knn import check_labels
 from ladder_hub.errors import UserError
 
@@ -379,8 +379,14 @@ def test_no_picture_of_a_shard_vanishes(tmp_path, names, taken, left_out):
         assert source.left_out[0] == left_out
         pictures = [name for name in names if not name.endswith(".cls")]
         assert len(source) + left_out == len(pictures)
-        assert told_left_out(source).startswith(f"{left_out} other pictures" if left_out else "")
-    assert [stored.key for stored in TarShard(path.as_uri()).read()] == [f"s.tar:{names[i]}" for i in taken]
+        assert [note.split(" are")[0] for note in notes_of(source)] == [f"{left_out} other pictures"] * bool(left_out)
+    said: list[str] = []
+    shard = TarShard(path.as_uri(), FirstLeftOut(said.append))
+    for _ in range(2):  # two epochs
+        assert [stored.key for stored in shard.read()] == [f"s.tar:{names[i]}" for i in taken]
+    assert [line.partition(" are left out")[0] for line in said] == [
+        "data.train: pictures beside the image of their key"
+    ] * bool(left_out)
 
 
 def test_which_image_lacks_a_label_is_known(tmp_path):

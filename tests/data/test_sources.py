@@ -3,7 +3,7 @@
 import pytest
 from pictures import jpeg, write_tar
 
-from ladder_hub.data.sources import DataError, check_same_classes, open_source
+from ladder_hub.data.sources import DataError, check_same_classes, notes_of, open_source
 from ladder_hub.errors import UserError
 
 
@@ -163,6 +163,38 @@ def test_the_root_of_a_whole_set_is_no_set_of_classes(tmp_path, parts, train, va
         assert source.spec == f"{root}/{part}"
         assert source.class_names == ["cat", "dog"]
         assert [source.key(i) for i in range(len(source))] == [f"cat/{part}.jpg", f"dog/{part}.jpg"]
+
+
+def test_what_lies_beside_the_chosen_part_is_told(tmp_path):
+    """A third folder, with images or without, and a loose picture make no classes of `train` and `val`."""
+    root = whole_set(tmp_path, "train2017", "val2017", "extra")
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances.json").write_text("{}")
+    (tmp_path / "preview.jpg").write_bytes(jpeg(3))
+    source = open_source(root, split="train")
+    assert source.class_names == ["cat", "dog"]
+    assert notes_of(source) == [
+        f"{root} is the root of a whole set: the images of its train2017/ are taken; "
+        "annotations/ and extra/ and val2017/ and 1 image beside it are not"
+    ]
+
+
+@pytest.mark.parametrize("above", ["images", "ILSVRC/Data/CLS-LOC"])
+def test_a_root_may_lie_deeper(tmp_path, above):
+    """YOLO's images/train beside labels/train, and ImageNet as Kaggle has it: no image of val is trained on."""
+    whole_set(tmp_path / above, "train", "val", "test")
+    (tmp_path / "labels" / "train").mkdir(parents=True)
+    (tmp_path / "labels" / "train" / "a.txt").write_text("0 0.5 0.5 1 1")
+    for split in ("train", "val"):
+        source = open_source(str(tmp_path), split=split)
+        assert source.spec == f"{tmp_path}/{above}/{split}"
+        assert {source.key(i) for i in range(len(source))} == {f"cat/{split}.jpg", f"dog/{split}.jpg"}
+
+
+def test_one_folder_of_classes_is_no_root(tmp_path):
+    whole_set(tmp_path, "pictures")
+    source = open_source(str(tmp_path), split="train")
+    assert (source.spec, len(source), notes_of(source)) == (str(tmp_path), 2, [])
 
 
 def test_a_root_without_the_part_that_is_wanted_is_refused(tmp_path):

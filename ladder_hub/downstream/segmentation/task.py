@@ -91,8 +91,8 @@ class SegmentTask:
         self._overlap: int | None = None
         self._train, self._val = open_pairs(data.train, data.val, classes=data.classes, values=data.values)
         for source in (self._train, self._val):
-            if source.lone:
-                say(f"{source.spec}: {source.lone} images have no mask and are left out")
+            if source.note:
+                say(f"{source.spec}: {source.note}")
         self._subject = open_subject(keys.model, seed=keys.seed)
         self.network = _network(self._subject, keys, classes=self._train.classes)
         self.count, self.max_bad, self.workers = len(self._train), data.max_bad, data.workers
