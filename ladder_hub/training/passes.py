@@ -1,13 +1,35 @@
 """How a pass is run, where that is not to change what it computes: compiled, or with activations computed twice."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from ladder_hub.device import autocast
 from ladder_hub.errors import UserError
-from ladder_hub.siamese.learner import Learner
+from ladder_hub.recipe import Recipe
+from ladder_hub.siamese.learner import Learner, Output
+
+
+def forward_backward(
+    learner: Learner, connected: nn.Module, views: tuple[Tensor, Tensor], recipe: Recipe, *, share: int = 1
+) -> Output:
+    """A pass: gradients of the total loss / `share` are added up.
+
+    Args:
+        learner: what learns.
+        connected: what is called: the learner, or what joins it with those of other processes.
+        views: two (B, 3, S, S) on the learner's device, normalised.
+        recipe: its `precision` (a resolved one) and `checkpoint_activations`.
+        share: how many passes make a step.
+    """
+    with autocast(views[0].device, recipe.precision):
+        output: Output = connected(*views)
+    # What is computed again would count twice in the running statistics.
+    with buffers_kept(learner.online) if recipe.checkpoint_activations else nullcontext():
+        (learner.total(output.losses) / share).backward()
+    return output
 
 
 def checkpoint_activations(backbone: nn.Module, name: str) -> None:
@@ -62,3 +84,15 @@ def compile_networks(learner: Learner, rehearse: Callable[[], object], say: Call
     finally:
         learner.zero_grad(set_to_none=True)
     return True
+
+
+@contextmanager
+def uncompiled(learner: Learner) -> Iterator[None]:
+    """While open, networks that are compiled run as they were written."""
+    networks = (learner.online, learner.target)
+    compiled = [vars(network).pop("forward") for network in networks]
+    try:
+        yield
+    finally:
+        for network, forward in zip(networks, compiled, strict=True):
+            network.forward = forward  # type: ignore[method-assign]

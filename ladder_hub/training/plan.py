@@ -151,7 +151,8 @@ def _measured(
     world.device = machine.here
     task = display.task("probe", PASSES)
     # A model to start from changes no speed, and may have to be downloaded.
-    found = probe(keys.model_copy(update={"init": ""}), source, layout.micro_batch, world, task.advance)
+    begun = keys.model_copy(update={"init": ""})
+    found = probe(begun, source, layout.micro_batch, world, task.advance, display.say)
     task.close()
     return found
 

@@ -6,6 +6,7 @@ from ladder_hub.progress import clock
 from ladder_hub.runtime.checkpoint import KEPT
 from ladder_hub.training.paper import DEVICES, EPOCHS, HOURS, Difference
 from ladder_hub.training.plan import Plan
+from ladder_hub.training.probe import Probe
 
 _WIDTH = 20
 
@@ -112,7 +113,24 @@ def _speed(plan: Plan) -> dict[str, str]:
             f"{one.passes} passes on one device: network {one.compute:,.0f} images a second, {data}, "
             f"together {one.together:,.0f}"
         )
+        facts |= _compiling(plan, one)
     return facts
+
+
+def _compiling(plan: Plan, probe: Probe) -> dict[str, str]:
+    """Whether compiling pays in this run."""
+    if not plan.recipe.compile:
+        return {}
+    if (found := probe.compiling) is None:
+        return {"compile": "failed here: the network was measured as it is, and a run would go on so"}
+    images = plan.length.steps * plan.layout.batch_size / plan.layout.processes
+    saved = images / probe.compute * (found.gain - 1) - found.seconds
+    pays = f"saves {_hours(saved / 3600)} of the run"
+    loses = f"costs {_hours(-saved / 3600)} of the run: leave compile=true out here"
+    return {
+        "compile": f"took {_hours(found.seconds / 3600)}, then {found.gain:.2f} times as fast as without; "
+        + (pays if saved > 0 else loses)
+    }
 
 
 def _paper(plan: Plan) -> list[str]:

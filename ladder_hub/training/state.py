@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ladder_hub.artifact.reading import load_heads
 from ladder_hub.backbone import build_backbone
 from ladder_hub.data.loader import Batch
-from ladder_hub.device import autocast, keep_freed_memory, seed_everything
+from ladder_hub.device import keep_freed_memory, seed_everything
 from ladder_hub.errors import RunError, UserError
 from ladder_hub.models import create_model, resolve
 from ladder_hub.recipe import Recipe
@@ -20,7 +20,7 @@ from ladder_hub.siamese.learner import Learner, Output
 from ladder_hub.training.layout import Layout
 from ladder_hub.training.length import warmup_steps
 from ladder_hub.training.optim import build_lars, build_schedule, target_momentum
-from ladder_hub.training.passes import buffers_kept, checkpoint_activations, compile_networks
+from ladder_hub.training.passes import checkpoint_activations, compile_networks, forward_backward
 from ladder_hub.training.prefetch import Prefetch, Views
 
 
@@ -137,13 +137,7 @@ class TrainState:
         return _all_but_backbone(self.learner)
 
     def _pass(self, learner: nn.Module, views: Views, *, share: int = 1) -> Output:
-        """Forward and backward; gradients of the total loss / `share` are added up."""
-        with autocast(self.device, self.recipe.precision):
-            output = learner(*views)
-        # What is computed again would count twice in the running statistics.
-        with buffers_kept(self.learner.online) if self.recipe.checkpoint_activations else nullcontext():
-            (self.learner.total(output.losses) / share).backward()
-        return output
+        return forward_backward(self.learner, learner, views, self.recipe, share=share)
 
     def _compile(self, batch: Batch) -> None:
         (views,) = self._prefetch([batch])

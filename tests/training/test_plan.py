@@ -1,5 +1,6 @@
 """A plan against figures worked out here, against a run's own, and in what it prints and refuses."""
 
+import dataclasses
 import io
 import json
 import re
@@ -20,7 +21,8 @@ from ladder_hub.training.layout import lay_out
 from ladder_hub.training.memory import Activations
 from ladder_hub.training.plan import Plan, plan
 from ladder_hub.training.plan_text import render
-from ladder_hub.training.probe import PASSES
+from ladder_hub.training.probe import PASSES, Compiling, Probe
+from ladder_hub.training.speed import Speed
 from ladder_hub.training.state import TrainState, build_learner
 
 SMALL = ["heads.hidden=64", "heads.out=16", "micro_batch=16"]
@@ -168,6 +170,73 @@ def test_a_probe_measures_this_machine() -> None:
     assert f"probe: {PASSES} passes of 16 images on " in said.getvalue()
     # Devices are taken to add up.
     assert "2 devices are 2 times as fast as one" in planned("quickstart", "device=a100", "devices=2").assumptions
+
+
+@pytest.fixture
+def counted(monkeypatch) -> list[int]:
+    """torch.compile that compiles nothing; how often each compiled network ran."""
+    passes: list[int] = []
+
+    def compiled(forward):
+        place = len(passes)
+        passes.append(0)
+
+        def call(images):
+            passes[place] += 1
+            return forward(images)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    return passes
+
+
+PROBED = ["probe=true", "compile=true", "data.train=shapes:64", "data.workers=0", "batch_size=16", "epochs=40", *SMALL]
+
+
+def test_a_probe_measures_what_is_compiled(counted: list[int]) -> None:
+    found = planned("quickstart", "model.backbone=test_resnet", *PROBED)
+    assert found.speed is not None
+    assert found.speed.probe is not None
+    assert found.speed.probe.compiling is not None
+    assert found.speed.probe.compiling.gain > 0
+    # Two views each: the rehearsal, passes by turns, those that warm up and those that are measured.
+    by_turns = counted[0] // 2 - 1 - 3 - PASSES
+    assert counted == [2 * (1 + by_turns + 3 + PASSES)] * 2
+    assert 4 <= by_turns <= PASSES
+    assert re.search(r"\n  compile +took .* times as fast as without; (saves|costs) ", render(found))
+
+
+def test_a_probe_of_what_does_not_compile_says_so(monkeypatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda _: lambda _: 1 / 0)
+    said = io.StringIO()
+    found = plan("quickstart", ["model.backbone=test_resnet", *PROBED], console=Console(file=said, width=10_000))
+    assert "warning: compile=true failed, going on without it (ZeroDivisionError: division by zero)" in said.getvalue()
+    assert found.speed is not None
+    assert found.speed.probe is not None
+    assert found.speed.probe.compiling is None
+    assert re.search(
+        r"\n  compile +failed here: the network was measured as it is, and a run would go on so", render(found)
+    )
+
+
+def with_compiling(gain: float, seconds: float) -> str:
+    """One step of 4,096 images at 100 images a second, compiled: 40.96 s an epoch of one step."""
+    found = planned("byol_100e", "compile=true", "data.train=shapes:4096", "data.val=", "device=h100")
+    measured = Speed(100.0, None, None, Probe(20, 100.0, None, 100.0, Compiling(seconds, gain)))
+    return render(dataclasses.replace(found, speed=measured))
+
+
+def test_compiling_is_held_against_the_length_of_the_run() -> None:
+    # 100 steps of 40.96 s; without compiling a fifth more: 819.2 s saved, less what compiling takes.
+    assert "took 2.0 minutes, then 1.20 times as fast as without; saves 11.7 minutes of the run" in with_compiling(
+        1.2, 120
+    )
+    assert (
+        "1.20 times as fast as without; costs 13.0 minutes of the run: leave compile=true out here"
+        in with_compiling(1.2, 1600)
+    )
+    assert "0.90 times as fast as without; costs 8.8 minutes of the run" in with_compiling(0.9, 120)
 
 
 def test_where_no_data_sheet_tells_the_speed_none_is_given() -> None:
